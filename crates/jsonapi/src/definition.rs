@@ -1,0 +1,534 @@
+//! What a resource looks like on the wire, as `const` data.
+//!
+//! A definition is read by every other module of this crate and by the database layer, which
+//! names a column after each attribute (`min-balance` is `min_balance`) and a foreign key after
+//! each relationship (`contractor` is `contractor_id`). User text is only ever compared with
+//! these names, never turned into one.
+
+use decimal::Decimal;
+
+use crate::value::Value;
+
+/// The kind of value that an attribute holds; decides decoding, rendering and filter operators.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// Unicode text.
+    Text,
+    /// An exact decimal.
+    Decimal,
+    /// An integer within `min..=max`. `digits_only` takes just `[+-]digits`, no `5.0` or `1e1`.
+    Integer {
+        /// Smallest value that is stored.
+        min: i64,
+        /// Largest value that is stored.
+        max: i64,
+        /// Whether whole numbers in another notation are refused.
+        digits_only: bool,
+        /// The only numbers taken, unless empty; all else `is not included in the list`.
+        listed: &'static [i64],
+    },
+    /// True or false, decoded leniently (contract, protocol 4.5).
+    Boolean,
+    /// A uuid.
+    Uuid,
+    /// An instant.
+    Timestamp,
+    /// Record ids.
+    IdList,
+    /// One of the listed words.
+    Enumeration(&'static [&'static str]),
+    /// Any JSON, read-only so far.
+    Json,
+}
+
+/// What a create stores for an attribute that the body leaves out.
+#[derive(Clone, Copy, Debug)]
+pub enum Default {
+    /// Null.
+    Null,
+    /// A decimal.
+    Decimal(Decimal),
+    /// A text.
+    Text(&'static str),
+    /// An integer.
+    Int(i64),
+    /// A boolean.
+    Bool(bool),
+}
+
+impl Default {
+    pub(crate) fn value(self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Decimal(decimal) => Value::Decimal(decimal),
+            Self::Text(text) => Value::text(text),
+            Self::Int(int) => Value::Int(int),
+            Self::Bool(bool) => Value::Bool(bool),
+        }
+    }
+}
+
+/// How an attribute appears outside the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visibility {
+    /// Always a member of `attributes`.
+    Always,
+    /// A member beyond the reference's: left out while null, unless a fieldset asks for it.
+    WhenSet,
+    /// Accepted, stored encrypted, always answered as null (D19).
+    WriteOnly,
+    /// A column of ours that is no part of the wire.
+    Internal,
+}
+
+/// One attribute. Built by [`text`], [`decimal()`], … and the methods that follow them.
+#[derive(Clone, Copy, Debug)]
+pub struct Attribute {
+    /// Name on the wire, dasherised.
+    pub name: &'static str,
+    /// Kind of value.
+    pub kind: Kind,
+    /// Whether a create may send it.
+    pub creatable: bool,
+    /// Whether an update may send it.
+    pub updatable: bool,
+    /// Whether null and blank text are refused with `can't be blank`.
+    pub required: bool,
+    /// Whether null is refused with `can't be blank`, blank text being welcome.
+    pub not_null: bool,
+    /// Whether two records may not share a non-null value: `has already been taken`.
+    pub unique: bool,
+    /// Whether `sort` takes it.
+    pub sortable: bool,
+    /// Whether `filter[name_op]` takes it, with the operators of its kind.
+    pub filterable: bool,
+    /// Whether `filter[name]` takes it.
+    pub exact_filter: bool,
+    /// What a create stores when it is not sent.
+    pub default: Default,
+    /// Where it appears.
+    pub visibility: Visibility,
+    /// One sentence for the API description: meaning and unit.
+    pub meaning: &'static str,
+}
+
+impl Attribute {
+    const fn new(name: &'static str, kind: Kind, meaning: &'static str) -> Self {
+        Self {
+            name,
+            kind,
+            creatable: true,
+            updatable: true,
+            required: false,
+            not_null: false,
+            unique: false,
+            sortable: true,
+            filterable: false,
+            exact_filter: false,
+            default: Default::Null,
+            visibility: Visibility::Always,
+            meaning,
+        }
+    }
+
+    /// Refuses null and blank text.
+    #[must_use]
+    pub const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    /// Refuses null, but takes blank text.
+    #[must_use]
+    pub const fn not_null(mut self) -> Self {
+        self.not_null = true;
+        self
+    }
+
+    /// Refuses a value that another record has.
+    #[must_use]
+    pub const fn unique(mut self) -> Self {
+        self.unique = true;
+        self
+    }
+
+    /// Takes `filter[name_op]`.
+    #[must_use]
+    pub const fn filterable(mut self) -> Self {
+        self.filterable = true;
+        self
+    }
+
+    /// Takes `filter[name]` too.
+    #[must_use]
+    pub const fn exact_filter(mut self) -> Self {
+        self.exact_filter = true;
+        self
+    }
+
+    /// Is refused by `sort`.
+    #[must_use]
+    pub const fn unsortable(mut self) -> Self {
+        self.sortable = false;
+        self
+    }
+
+    /// Is refused in bodies (400, code 105).
+    #[must_use]
+    pub const fn read_only(mut self) -> Self {
+        self.creatable = false;
+        self.updatable = false;
+        self
+    }
+
+    /// Is left out of answers while null, unless asked for by a fieldset.
+    #[must_use]
+    pub const fn shown_when_set(mut self) -> Self {
+        self.visibility = Visibility::WhenSet;
+        self
+    }
+
+    /// Is stored but never answered.
+    #[must_use]
+    pub const fn write_only(mut self) -> Self {
+        self.visibility = Visibility::WriteOnly;
+        self
+    }
+
+    /// Is a column without a place on the wire.
+    #[must_use]
+    pub const fn internal(mut self) -> Self {
+        self.visibility = Visibility::Internal;
+        self.sortable = false;
+        self.read_only()
+    }
+
+    /// Is stored when a create leaves the attribute out.
+    #[must_use]
+    pub const fn or(mut self, default: Default) -> Self {
+        self.default = default;
+        self
+    }
+
+    /// Is stored as this decimal when left out.
+    #[must_use]
+    pub const fn or_decimal(self, default: Decimal) -> Self {
+        self.or(Default::Decimal(default))
+    }
+
+    /// Is stored as this text when left out.
+    #[must_use]
+    pub const fn or_text(self, default: &'static str) -> Self {
+        self.or(Default::Text(default))
+    }
+
+    /// Is stored as this integer when left out.
+    #[must_use]
+    pub const fn or_int(self, default: i64) -> Self {
+        self.or(Default::Int(default))
+    }
+
+    /// Is stored as this boolean when left out.
+    #[must_use]
+    pub const fn or_bool(self, default: bool) -> Self {
+        self.or(Default::Bool(default))
+    }
+
+    /// Whether clients can see or name it at all.
+    #[must_use]
+    pub const fn on_the_wire(&self) -> bool {
+        !matches!(self.visibility, Visibility::Internal)
+    }
+
+    /// Whether values must never leave the process.
+    #[must_use]
+    pub const fn is_write_only(&self) -> bool {
+        matches!(self.visibility, Visibility::WriteOnly)
+    }
+}
+
+/// A text attribute.
+#[must_use]
+pub const fn text(name: &'static str, meaning: &'static str) -> Attribute {
+    Attribute::new(name, Kind::Text, meaning)
+}
+
+/// An exact decimal attribute.
+#[must_use]
+pub const fn decimal(name: &'static str, meaning: &'static str) -> Attribute {
+    Attribute::new(name, Kind::Decimal, meaning)
+}
+
+/// An integer attribute within `min..=max`; whole numbers in any notation are taken.
+#[must_use]
+pub const fn integer(name: &'static str, min: i64, max: i64, meaning: &'static str) -> Attribute {
+    Attribute::new(name, Kind::Integer { min, max, digits_only: false, listed: &[] }, meaning)
+}
+
+impl Attribute {
+    /// Takes JSON integers and `[+-]digits` only: `5.0` and `"1e2"` are `must be an integer`.
+    #[must_use]
+    pub const fn digits_only(mut self) -> Self {
+        if let Kind::Integer { min, max, listed, .. } = self.kind {
+            self.kind = Kind::Integer { min, max, digits_only: true, listed };
+        }
+        self
+    }
+
+    /// Takes these integers only; anything else, number or not, `is not included in the list`.
+    #[must_use]
+    pub const fn one_of(mut self, listed: &'static [i64]) -> Self {
+        if let Kind::Integer { min, max, digits_only, .. } = self.kind {
+            self.kind = Kind::Integer { min, max, digits_only, listed };
+        }
+        self
+    }
+}
+
+/// A boolean attribute.
+#[must_use]
+pub const fn boolean(name: &'static str, meaning: &'static str) -> Attribute {
+    Attribute::new(name, Kind::Boolean, meaning)
+}
+
+/// A uuid attribute.
+#[must_use]
+pub const fn uuid(name: &'static str, meaning: &'static str) -> Attribute {
+    Attribute::new(name, Kind::Uuid, meaning)
+}
+
+/// A timestamp attribute.
+#[must_use]
+pub const fn timestamp(name: &'static str, meaning: &'static str) -> Attribute {
+    Attribute::new(name, Kind::Timestamp, meaning)
+}
+
+/// A list of record ids.
+#[must_use]
+pub const fn id_list(name: &'static str, meaning: &'static str) -> Attribute {
+    Attribute::new(name, Kind::IdList, meaning)
+}
+
+/// One word of a closed list.
+#[must_use]
+pub const fn enumeration(
+    name: &'static str,
+    words: &'static [&'static str],
+    meaning: &'static str,
+) -> Attribute {
+    Attribute::new(name, Kind::Enumeration(words), meaning)
+}
+
+/// A JSON document that only the server writes.
+#[must_use]
+pub const fn json(name: &'static str, meaning: &'static str) -> Attribute {
+    Attribute::new(name, Kind::Json, meaning).unsortable().read_only()
+}
+
+/// A to-one relationship.
+#[derive(Clone, Copy, Debug)]
+pub struct Relationship {
+    /// Name on the wire, dasherised.
+    pub name: &'static str,
+    /// Type of the record at the other end.
+    pub kind: &'static str,
+    /// Whether it must name an existing record (`must exist` also when missing).
+    pub required: bool,
+    /// Whether a create may send it.
+    pub creatable: bool,
+    /// Whether an update may send it.
+    pub updatable: bool,
+    /// Whether `filter[name.id]` is taken.
+    pub filterable: bool,
+}
+
+/// A writable to-one relationship to a resource of type `kind`, with constant linkage.
+#[must_use]
+pub const fn to_one(name: &'static str, kind: &'static str) -> Relationship {
+    Relationship {
+        name,
+        kind,
+        required: false,
+        creatable: true,
+        updatable: true,
+        filterable: false,
+    }
+}
+
+impl Relationship {
+    /// Must be set, on create and ever after.
+    #[must_use]
+    pub const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    /// Takes `filter[name.id]`.
+    #[must_use]
+    pub const fn filterable(mut self) -> Self {
+        self.filterable = true;
+        self
+    }
+}
+
+/// Which operations a resource offers. Reading one and a list always go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verbs {
+    /// `GET` of the collection and of members.
+    pub read: bool,
+    /// `POST` to the collection.
+    pub create: bool,
+    /// `PATCH` and `PUT` of members.
+    pub update: bool,
+    /// `DELETE` of members.
+    pub delete: bool,
+}
+
+impl Verbs {
+    /// Everything.
+    pub const ALL: Self = Self { read: true, create: true, update: true, delete: true };
+    /// Lists and members only.
+    pub const READ: Self = Self { read: true, create: false, update: false, delete: false };
+    /// Change only: the singleton balance resources.
+    pub const UPDATE: Self = Self { read: false, create: false, update: true, delete: false };
+}
+
+/// What `links.self` of a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SelfLink {
+    /// The member's URL.
+    Member,
+    /// The collection's URL, without an id (contract, protocol 9.5).
+    Collection,
+    /// Nothing: the record has no `links` (contract, resources 18).
+    None,
+}
+
+/// What a delete does to, or demands of, other records.
+#[derive(Clone, Copy, Debug)]
+pub enum OnDelete {
+    /// Refused with `Cannot delete record because dependent <kind> exist`.
+    RestrictedBy {
+        /// Type of the dependent records.
+        kind: &'static str,
+        /// Their relationship to this record.
+        relationship: &'static str,
+    },
+    /// The records of that type which point here go too.
+    Cascades {
+        /// Type of the dependent records.
+        kind: &'static str,
+        /// Their relationship to this record.
+        relationship: &'static str,
+    },
+    /// The id leaves that id list of every record of the type; an emptied list stays empty.
+    LeavesList {
+        /// Type of the records that hold the list.
+        kind: &'static str,
+        /// The list attribute.
+        attribute: &'static str,
+    },
+}
+
+/// A resource: the single answer to what it looks like and what may be asked of it.
+#[derive(Debug)]
+pub struct Resource {
+    /// `type` on the wire, dasherised plural.
+    pub kind: &'static str,
+    /// Another path segment that serves the same resource (D10).
+    pub alias: Option<&'static str>,
+    /// One sentence for the API description.
+    pub meaning: &'static str,
+    /// Attributes in the order of the answers.
+    pub attributes: &'static [Attribute],
+    /// Relationships in the order of the answers.
+    pub relationships: &'static [Relationship],
+    /// Operations offered.
+    pub verbs: Verbs,
+    /// Whether lists come in pages; without, `page` is ignored and there are no page links.
+    pub paged: bool,
+    /// What `links.self` says.
+    pub self_link: SelfLink,
+    /// Whether ids are texts rather than integers.
+    pub keyed_by_text: bool,
+    /// Records whose foreign key of this relationship is null are invisible.
+    pub visible_with: Option<&'static str>,
+    /// Order of a list that asks for none, as `sort` would say it.
+    pub default_sort: &'static str,
+    /// Consequences of a delete, in the order of their checks.
+    pub on_delete: &'static [OnDelete],
+    /// Whether changes are written to the audit log.
+    pub audited: bool,
+}
+
+impl Resource {
+    /// The usual resource: every verb, paged, audited, `links.self` of its own.
+    pub const PLAIN: Self = Self {
+        kind: "",
+        alias: None,
+        meaning: "",
+        attributes: &[],
+        relationships: &[],
+        verbs: Verbs::ALL,
+        paged: true,
+        self_link: SelfLink::Member,
+        keyed_by_text: false,
+        visible_with: None,
+        default_sort: "",
+        on_delete: &[],
+        audited: true,
+    };
+
+    /// Position of the attribute of this wire name.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<usize> {
+        self.attributes.iter().position(|attribute| attribute.name == name)
+    }
+
+    /// Position of the relationship of this wire name.
+    #[must_use]
+    pub fn relationship(&self, name: &str) -> Option<usize> {
+        self.relationships.iter().position(|relationship| relationship.name == name)
+    }
+
+    /// Whether the record is one that clients may see.
+    #[must_use]
+    pub fn shows(&self, record: &crate::Record) -> bool {
+        self.visible_with.is_none_or(|name| {
+            self.relationship(name).is_some_and(|position| record.links[position].is_some())
+        })
+    }
+
+    /// A new record's values before anything was sent.
+    #[must_use]
+    pub fn defaults(&self) -> Vec<Value> {
+        self.attributes.iter().map(|attribute| attribute.default.value()).collect()
+    }
+}
+
+/// All resources of one API, under one path prefix.
+#[derive(Clone, Copy, Debug)]
+pub struct Api {
+    /// Path before the type: `/api/rest/admin`.
+    pub prefix: &'static str,
+    /// Every definition.
+    pub resources: &'static [&'static Resource],
+}
+
+impl Api {
+    /// The resource of this exact type.
+    #[must_use]
+    pub fn resource(&self, kind: &str) -> Option<&'static Resource> {
+        self.resources.iter().copied().find(|resource| resource.kind == kind)
+    }
+
+    /// The resource at the other end of a relationship.
+    ///
+    /// # Panics
+    /// If a definition names a type that no definition has: a mistake in the table itself, found
+    /// by the first test that walks the definitions.
+    #[must_use]
+    pub fn target(&self, relationship: &Relationship) -> &'static Resource {
+        self.resource(relationship.kind).expect("relationships name defined types")
+    }
+}

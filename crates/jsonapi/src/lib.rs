@@ -1,0 +1,37 @@
+//! JSON:API 1.0 as the YETI admin API speaks it.
+//!
+//! A [`Resource`] is declared once, as plain data; decoding of bodies, query parsing, member
+//! order, error objects and the `OpenAPI` document are all derived from it. This crate knows no
+//! billing, no SQL and no HTTP framework. "Contract" in comments is the wire contract that
+//! `ARCHITECTURE.md` describes; section numbers are those of its protocol part.
+
+mod definition;
+mod document;
+mod error;
+mod filter;
+mod naming;
+mod openapi;
+mod params;
+mod query;
+mod render;
+#[cfg(test)]
+mod testing;
+mod value;
+
+// `testing` is compiled elsewhere too, and names this crate from outside.
+#[cfg(test)]
+extern crate self as jsonapi;
+
+pub use definition::{
+    Api, Attribute, Kind, OnDelete, Relationship, Resource, SelfLink, Verbs, boolean, decimal,
+    enumeration, id_list, integer, json, text, timestamp, to_one, uuid,
+};
+pub use document::{Input, LinkageDocument, Operation, RecordDocument, decode_linkage};
+pub use error::{Error, Fault, Place, error_document, validation_errors};
+pub use filter::{Comparison, Filter, Operand, Target, Test};
+pub use naming::{integer_id, underscore};
+pub use openapi::{Info, openapi};
+pub use params::Params;
+pub use query::{Fieldset, Include, PAGE_SIZE_MAX, Page, Query, Scope, Sort};
+pub use render::{Base, Included, snapshot, write_collection, write_linkage, write_member};
+pub use value::{Id, Record, Unfit, Value};

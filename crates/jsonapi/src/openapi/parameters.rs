@@ -1,0 +1,180 @@
+//! Query and header parameters.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::{reachable, reference, schemas};
+use crate::definition::{Api, Attribute, Resource};
+use crate::filter::{Comparison, Operator};
+use crate::query::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
+
+/// Parameters that are alike everywhere.
+pub(super) fn shared() -> Json {
+    json!({
+        "id": {"name": "id", "in": "path", "required": true, "schema": {"type": "string"}},
+        "page-number": {
+            "name": "page[number]",
+            "in": "query",
+            "description": "Page, from 1.",
+            "schema": {"type": "integer", "minimum": 1, "default": 1},
+        },
+        "page-size": {
+            "name": "page[size]",
+            "in": "query",
+            "description": "Records per page.",
+            "schema": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": PAGE_SIZE_MAX,
+                "default": PAGE_SIZE_DEFAULT,
+            },
+        },
+        "if-match": {
+            "name": "If-Match",
+            "in": "header",
+            "description": "Entity tags of the representation to change; another is left alone.",
+            "schema": {"type": "string"},
+        },
+        "if-none-match": {
+            "name": "If-None-Match",
+            "in": "header",
+            "description": "Entity tags that the client has.",
+            "schema": {"type": "string"},
+        },
+    })
+}
+
+/// A reference to a parameter of [`shared`].
+pub(super) fn parameter(name: &str) -> Json {
+    reference("parameters", name)
+}
+
+/// What a list takes.
+pub(super) fn of_list(api: &Api, resource: &'static Resource) -> Vec<Json> {
+    let mut parameters = Vec::new();
+    if resource.paged {
+        parameters.extend([parameter("page-number"), parameter("page-size")]);
+    }
+    parameters.push(sort(resource));
+    parameters.extend(of_answer(api, resource));
+    parameters.extend(filters(resource));
+    parameters.push(parameter("if-none-match"));
+    parameters
+}
+
+/// What every answer with records of `resource` takes: `include` and `fields`.
+pub(super) fn of_answer(api: &Api, resource: &'static Resource) -> Vec<Json> {
+    let mut parameters = Vec::new();
+    let mut paths = Vec::new();
+    include_paths(api, resource, "", &mut vec![resource.kind], &mut paths);
+    if !paths.is_empty() {
+        parameters.push(list("include", "Related records to add.", &words(&paths)));
+    }
+    for answered in reachable(api, resource) {
+        let attributes = answered.attributes.iter().filter(|attribute| attribute.on_the_wire());
+        let fields = attributes.map(|attribute| attribute.name);
+        let fields = fields.chain(answered.relationships.iter().map(|related| related.name));
+        let name = format!("fields[{}]", answered.kind);
+        let meaning = format!("Only these members of {}, attributes in this order.", answered.kind);
+        parameters.push(list(&name, &meaning, &words(&fields.collect::<Vec<_>>())));
+    }
+    parameters
+}
+
+/// Every chain of relationships that meets no type twice.
+fn include_paths(
+    api: &Api,
+    resource: &Resource,
+    prefix: &str,
+    met: &mut Vec<&'static str>,
+    paths: &mut Vec<String>,
+) {
+    for relationship in resource.relationships {
+        let path = format!("{prefix}{}", relationship.name);
+        paths.push(path.clone());
+        if !met.contains(&relationship.kind) {
+            met.push(relationship.kind);
+            include_paths(api, api.target(relationship), &format!("{path}."), met, paths);
+            met.pop();
+        }
+    }
+}
+
+fn sort(resource: &Resource) -> Json {
+    let sortable = resource.attributes.iter().filter(|attribute| attribute.sortable);
+    let fields = std::iter::once("id").chain(sortable.map(|attribute| attribute.name));
+    let fields: Vec<String> = fields.flat_map(|name| [name.into(), format!("-{name}")]).collect();
+    let default = if resource.default_sort.is_empty() { "id" } else { resource.default_sort };
+    let meaning = format!("Order of the list, `-` for descending; `{default}` by default.");
+    list("sort", &meaning, &words(&fields))
+}
+
+fn filters(resource: &Resource) -> Vec<Json> {
+    let mut filters = vec![filter("id", "id", Operator::Exact, &json!({"type": "string"}))];
+    for relationship in resource.relationships.iter().filter(|related| related.filterable) {
+        let key = format!("{}.id", relationship.name);
+        filters.push(filter(&key, &key, Operator::Exact, &json!({"type": "string"})));
+    }
+    for attribute in resource.attributes {
+        filters.extend(attribute_filters(attribute));
+    }
+    filters
+}
+
+fn attribute_filters(attribute: &Attribute) -> impl Iterator<Item = Json> + use<> {
+    let name = attribute.name;
+    let value = Json::Object(schemas::value(attribute.kind));
+    let exact = attribute.exact_filter.then(|| (name.to_owned(), Operator::Exact));
+    let column = name.replace('-', "_");
+    let operators = attribute.operators();
+    let others = operators.map(move |(word, operator)| (format!("{column}_{word}"), operator));
+    exact.into_iter().chain(others).map(move |(key, operator)| filter(&key, name, operator, &value))
+}
+
+fn filter(key: &str, name: &str, operator: Operator, value: &Json) -> Json {
+    let meaning = format!("Records whose `{name}` {}.", phrase(operator));
+    let parameter = format!("filter[{key}]");
+    if operator.takes_list() {
+        list(&parameter, &meaning, value)
+    } else {
+        json!({"name": parameter, "in": "query", "description": meaning, "schema": value})
+    }
+}
+
+/// What the operator asks of a value.
+fn phrase(operator: Operator) -> &'static str {
+    match operator {
+        Operator::Exact => "is one of these; an empty element stands for none",
+        Operator::Compare(Comparison::Eq) => "is this",
+        Operator::Compare(Comparison::NotEq) => "is set and not this",
+        Operator::Compare(Comparison::Gt) => "is greater than this",
+        Operator::Compare(Comparison::Gteq) => "is greater than or equal to this",
+        Operator::Compare(Comparison::Lt) => "is less than this",
+        Operator::Compare(Comparison::Lteq) => "is less than or equal to this",
+        Operator::Contains => "contains this, in any case",
+        Operator::ContainsAny => "contains one of these, in any case",
+        Operator::StartsWith => "starts with this, in any case",
+        Operator::EndsWith => "ends with this, in any case",
+        Operator::In => "is one of these",
+        Operator::NotIn => "is set and none of these",
+    }
+}
+
+/// A comma-separated parameter.
+fn list(name: &str, meaning: &str, items: &Json) -> Json {
+    json!({
+        "name": name,
+        "in": "query",
+        "description": meaning,
+        "style": "form",
+        "explode": false,
+        "schema": {"type": "array", "items": items},
+    })
+}
+
+fn words<T: AsRef<str>>(words: &[T]) -> Json {
+    let words = words.iter().map(|word| word.as_ref().into()).collect::<Vec<Json>>();
+    Json::Object(Map::from_iter([
+        ("type".to_owned(), "string".into()),
+        ("enum".to_owned(), Json::Array(words)),
+    ]))
+}

@@ -1,0 +1,594 @@
+//! Answers: records as compact JSON, members in the contract's order (protocol 4.2).
+//!
+//! Written straight into bytes. The order and form of every byte is part of the contract, because
+//! the `ETag` is a digest of them.
+
+use jiff::Timestamp;
+
+use crate::definition::{Attribute, Resource, SelfLink, Visibility};
+use crate::params::Params;
+use crate::query::{Fieldset, Query};
+use crate::value::{Id, Record, Value};
+
+/// The URL that all links begin with: scheme, host and prefix, without a slash at the end.
+///
+/// The text goes into JSON unescaped: hosts are checked before they come here.
+#[derive(Clone, Debug)]
+pub struct Base(pub String);
+
+/// Included records, grouped by type in the order of first meeting.
+pub type Included = Vec<(&'static Resource, Vec<Record>)>;
+
+/// Bytes of a typical record, to size the buffer once.
+const RECORD_BYTES: usize = 1280;
+
+/// The document of one record, or `{"data":null}`.
+#[must_use]
+pub fn write_member(
+    base: &Base,
+    resource: &Resource,
+    record: Option<&Record>,
+    query: &Query,
+    included: &Included,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(RECORD_BYTES);
+    out.extend_from_slice(b"{\"data\":");
+    match record {
+        None => out.extend_from_slice(b"null"),
+        Some(record) => write_record(&mut out, base, resource, record, query),
+    }
+    write_included(&mut out, base, included, query);
+    out.push(b'}');
+    out
+}
+
+/// The document of a collection, or of one page of it.
+#[must_use]
+pub fn write_collection(
+    base: &Base,
+    resource: &Resource,
+    records: &[Record],
+    query: &Query,
+    included: &Included,
+    params: &Params,
+    total: u64,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(RECORD_BYTES * (records.len() + 1));
+    out.extend_from_slice(b"{\"data\":[");
+    for (position, record) in records.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        write_record(&mut out, base, resource, record, query);
+    }
+    out.push(b']');
+    write_included(&mut out, base, included, query);
+    out.extend_from_slice(b",\"meta\":{\"total-count\":");
+    out.extend_from_slice(total.to_string().as_bytes());
+    out.push(b'}');
+    if resource.paged {
+        write_page_links(&mut out, base, resource, query, params, total);
+    }
+    out.push(b'}');
+    out
+}
+
+/// The document of a relationship: `{"data":{"type","id"},"links":{"self","related"}}`.
+#[must_use]
+pub fn write_linkage(
+    base: &Base,
+    resource: &Resource,
+    id: &Id,
+    relationship: usize,
+    link: Option<i64>,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    let relationship = &resource.relationships[relationship];
+    out.push(b'{');
+    write_data(&mut out, relationship.kind, link);
+    out.push(b',');
+    write_relationship_links(&mut out, &member_url(base, resource, id), relationship.name);
+    out.push(b'}');
+    out
+}
+
+/// The URL of a record; for singletons that of their collection.
+#[must_use]
+pub(crate) fn member_url(base: &Base, resource: &Resource, id: &Id) -> Vec<u8> {
+    let mut url = Vec::with_capacity(base.0.len() + resource.kind.len() + 24);
+    url.extend_from_slice(base.0.as_bytes());
+    url.push(b'/');
+    url.extend_from_slice(resource.kind.as_bytes());
+    if resource.self_link == SelfLink::Member {
+        url.push(b'/');
+        url.extend_from_slice(id.to_string().as_bytes());
+    }
+    url
+}
+
+impl Base {
+    /// The record's own URL: `links.self` and, for a created one, `location`.
+    #[must_use]
+    pub fn member_url(&self, resource: &Resource, id: &Id) -> String {
+        String::from_utf8_lossy(&member_url(self, resource, id)).into_owned()
+    }
+}
+
+fn write_page_links(
+    out: &mut Vec<u8>,
+    base: &Base,
+    resource: &Resource,
+    query: &Query,
+    params: &Params,
+    total: u64,
+) {
+    let page = query.page;
+    let last = total.div_ceil(page.size).max(1);
+    let links = [
+        ("first", Some(1)),
+        ("prev", (page.number > 1).then(|| page.number - 1)),
+        ("next", (page.number < last).then(|| page.number + 1)),
+        ("last", Some(last)),
+    ];
+    out.extend_from_slice(b",\"links\":{");
+    let mut separator: &[u8] = b"\"";
+    for (name, number) in links {
+        let Some(number) = number else { continue };
+        out.extend_from_slice(separator);
+        separator = b",\"";
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":\"");
+        out.extend_from_slice(base.0.as_bytes());
+        out.push(b'/');
+        out.extend_from_slice(resource.kind.as_bytes());
+        out.push(b'?');
+        out.extend_from_slice(params.page_query(number, page.size).as_bytes());
+        out.push(b'"');
+    }
+    out.push(b'}');
+}
+
+fn write_included(out: &mut Vec<u8>, base: &Base, included: &Included, query: &Query) {
+    let records = included
+        .iter()
+        .flat_map(|(resource, records)| records.iter().map(move |record| (*resource, record)));
+    let mut opened = false;
+    for (resource, record) in records {
+        out.extend_from_slice(if opened { b"," } else { b",\"included\":[" });
+        opened = true;
+        write_record(out, base, resource, record, query);
+    }
+    if opened {
+        out.push(b']');
+    }
+}
+
+fn write_record(
+    out: &mut Vec<u8>,
+    base: &Base,
+    resource: &Resource,
+    record: &Record,
+    query: &Query,
+) {
+    let url = member_url(base, resource, &record.id);
+    out.extend_from_slice(b"{\"id\":");
+    match &record.id {
+        Id::Int(id) => write_quoted_int(out, *id),
+        Id::Text(id) => write_string(out, id),
+    }
+    out.extend_from_slice(b",\"type\":\"");
+    out.extend_from_slice(resource.kind.as_bytes());
+    out.push(b'"');
+    if resource.self_link != SelfLink::None {
+        out.extend_from_slice(b",\"links\":{\"self\":\"");
+        out.extend_from_slice(&url);
+        out.extend_from_slice(b"\"}");
+    }
+    let fieldset = query.fieldset(resource.kind);
+    write_attributes(out, resource, record, fieldset);
+    write_relationships(out, resource, record, fieldset, &url);
+    out.push(b'}');
+}
+
+fn write_attributes(
+    out: &mut Vec<u8>,
+    resource: &Resource,
+    record: &Record,
+    fieldset: Option<&Fieldset>,
+) {
+    let mut opened = false;
+    let mut write = |attribute: &Attribute, value: &Value| {
+        out.extend_from_slice(if opened { b",\"" } else { b",\"attributes\":{\"" });
+        opened = true;
+        out.extend_from_slice(attribute.name.as_bytes());
+        out.extend_from_slice(b"\":");
+        write_value(out, if attribute.is_write_only() { &Value::Null } else { value });
+    };
+    if let Some(fieldset) = fieldset {
+        for &position in &fieldset.attributes {
+            write(&resource.attributes[position], &record.values[position]);
+        }
+    } else {
+        for (attribute, value) in resource.attributes.iter().zip(&record.values) {
+            match attribute.visibility {
+                Visibility::Internal => {}
+                Visibility::WhenSet if value.is_null() => {}
+                _ => write(attribute, value),
+            }
+        }
+    }
+    if opened {
+        out.push(b'}');
+    }
+}
+
+fn write_relationships(
+    out: &mut Vec<u8>,
+    resource: &Resource,
+    record: &Record,
+    fieldset: Option<&Fieldset>,
+    url: &[u8],
+) {
+    let mut opened = false;
+    for (position, relationship) in resource.relationships.iter().enumerate() {
+        if fieldset.is_some_and(|fieldset| !fieldset.relationships.contains(&position)) {
+            continue;
+        }
+        out.extend_from_slice(if opened { b",\"" } else { b",\"relationships\":{\"" });
+        opened = true;
+        out.extend_from_slice(relationship.name.as_bytes());
+        out.extend_from_slice(b"\":{");
+        write_relationship_links(out, url, relationship.name);
+        out.push(b',');
+        write_data(out, relationship.kind, record.links[position]);
+        out.push(b'}');
+    }
+    if opened {
+        out.push(b'}');
+    }
+}
+
+fn write_relationship_links(out: &mut Vec<u8>, url: &[u8], name: &str) {
+    out.extend_from_slice(b"\"links\":{\"self\":\"");
+    out.extend_from_slice(url);
+    out.extend_from_slice(b"/relationships/");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\",\"related\":\"");
+    out.extend_from_slice(url);
+    out.push(b'/');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\"}");
+}
+
+fn write_data(out: &mut Vec<u8>, kind: &str, link: Option<i64>) {
+    out.extend_from_slice(b"\"data\":");
+    match link {
+        None => out.extend_from_slice(b"null"),
+        Some(id) => {
+            out.extend_from_slice(b"{\"type\":\"");
+            out.extend_from_slice(kind.as_bytes());
+            out.extend_from_slice(b"\",\"id\":");
+            write_quoted_int(out, id);
+            out.push(b'}');
+        }
+    }
+}
+
+fn write_quoted_int(out: &mut Vec<u8>, int: i64) {
+    out.push(b'"');
+    write_int(out, int);
+    out.push(b'"');
+}
+
+fn write_int(out: &mut Vec<u8>, int: i64) {
+    use std::io::Write as _;
+    write!(out, "{int}").expect("writing to memory cannot fail");
+}
+
+fn write_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Int(int) => write_int(out, *int),
+        Value::Decimal(decimal) => {
+            let mut buffer = [0; decimal::TEXT_LEN_MAX];
+            out.push(b'"');
+            out.extend_from_slice(decimal.write_to(&mut buffer).as_bytes());
+            out.push(b'"');
+        }
+        Value::Text(text) => write_string(out, text),
+        Value::Uuid(uuid) => {
+            let mut buffer = uuid::Uuid::encode_buffer();
+            out.push(b'"');
+            out.extend_from_slice(uuid.hyphenated().encode_lower(&mut buffer).as_bytes());
+            out.push(b'"');
+        }
+        Value::Time(time) => {
+            out.push(b'"');
+            out.extend_from_slice(timestamp_text(*time).as_bytes());
+            out.push(b'"');
+        }
+        Value::Ids(ids) => {
+            out.push(b'[');
+            for (position, id) in ids.iter().enumerate() {
+                if position > 0 {
+                    out.push(b',');
+                }
+                write_int(out, *id);
+            }
+            out.push(b']');
+        }
+        Value::Json(json) => out.extend_from_slice(json.as_bytes()),
+    }
+}
+
+/// ISO-8601 with three fraction digits, in UTC.
+fn timestamp_text(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// The record's attributes and relationships as a JSON object, for the audit log: everything
+/// stored but secrets, names as on the wire. With `changed_from`, only what differs from it.
+///
+/// # Panics
+/// Never: JSON made of UTF-8 parts is UTF-8.
+#[must_use]
+pub fn snapshot(resource: &Resource, record: &Record, changed_from: Option<&Record>) -> Box<str> {
+    let mut out = Vec::with_capacity(512);
+    let mut separator = b'{';
+    for (position, attribute) in resource.attributes.iter().enumerate() {
+        let value = &record.values[position];
+        if changed_from.is_some_and(|other| other.values[position] == *value) {
+            continue;
+        }
+        out.push(separator);
+        separator = b',';
+        write_string(&mut out, attribute.name);
+        out.push(b':');
+        write_value(&mut out, if attribute.is_write_only() { &Value::Null } else { value });
+    }
+    for (position, relationship) in resource.relationships.iter().enumerate() {
+        let link = record.links[position];
+        if changed_from.is_some_and(|other| other.links[position] == link) {
+            continue;
+        }
+        out.push(separator);
+        separator = b',';
+        write_string(&mut out, relationship.name);
+        out.push(b':');
+        write_value(&mut out, &link.map_or(Value::Null, Value::Int));
+    }
+    if separator == b'{' {
+        out.push(b'{');
+    }
+    out.push(b'}');
+    String::from_utf8(out).expect("JSON of UTF-8 parts is UTF-8").into_boxed_str()
+}
+
+/// A JSON string: only `"`, `\` and control characters are escaped (contract, protocol 4.1).
+pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
+    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    if text.bytes().all(plain) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        serde_json::to_writer(out, text).expect("writing a string to memory cannot fail");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use decimal::Decimal;
+
+    use super::*;
+    use crate::query::Scope;
+    use crate::testing::{ACCOUNTS, API, BALANCES, CONTRACTORS, MAILERS, ZONES};
+
+    fn base() -> Base {
+        Base("http://example.org/api/test".into())
+    }
+
+    fn record(resource: &Resource, id: i64) -> Record {
+        Record {
+            id: Id::Int(id),
+            values: resource.defaults(),
+            links: vec![None; resource.relationships.len()],
+        }
+    }
+
+    fn query(resource: &'static Resource, text: &str) -> (Query, Params) {
+        let params = Params::parse(text).unwrap();
+        (Query::parse(&API, resource, &params, Scope::List).unwrap(), params)
+    }
+
+    fn member(resource: &'static Resource, record: &Record, text: &str) -> String {
+        let (query, _) = query(resource, text);
+        let written = write_member(&base(), resource, Some(record), &query, &Vec::new());
+        String::from_utf8(written).unwrap()
+    }
+
+    fn collection(resource: &'static Resource, text: &str, total: u64) -> String {
+        let (query, params) = query(resource, text);
+        let written = write_collection(&base(), resource, &[], &query, &Vec::new(), &params, total);
+        String::from_utf8(written).unwrap()
+    }
+
+    fn value(value: &Value) -> String {
+        let mut out = Vec::new();
+        write_value(&mut out, value);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn members_come_in_the_contracts_order() {
+        let mut mailed = record(&CONTRACTORS, 5);
+        mailed.values[0] = Value::text("Ю/\"");
+        mailed.links[0] = Some(7);
+        assert_eq!(
+            member(&CONTRACTORS, &mailed, ""),
+            concat!(
+                r#"{"data":{"id":"5","type":"contractors","#,
+                r#""links":{"self":"http://example.org/api/test/contractors/5"},"#,
+                r#""attributes":{"name":"Ю/\""},"#,
+                r#""relationships":{"mailer":{"links":{"#,
+                r#""self":"http://example.org/api/test/contractors/5/relationships/mailer","#,
+                r#""related":"http://example.org/api/test/contractors/5/mailer"},"#,
+                r#""data":{"type":"mailers","id":"7"}}}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn values_have_the_contracts_form() {
+        let decimal = |text: &str| value(&Value::Decimal(Decimal::parse(text).unwrap()));
+        assert_eq!(decimal("-0"), r#""0.0""#);
+        assert_eq!(decimal("12.50"), r#""12.5""#);
+        assert_eq!(decimal("1e-7"), r#""0.0000001""#);
+        assert_eq!(value(&Value::Int(9_007_199_254_740_993)), "9007199254740993");
+        assert_eq!(value(&Value::Int(i64::MIN)), "-9223372036854775808");
+        assert_eq!(value(&Value::Ids(vec![1, 2])), "[1,2]");
+        assert_eq!(value(&Value::Ids(Vec::new())), "[]");
+        assert_eq!(value(&Value::Json("{\"a\":[1]}".into())), "{\"a\":[1]}");
+        let time = "2026-01-02T12:37:41.123999+00:00".parse().unwrap();
+        assert_eq!(value(&Value::Time(time)), r#""2026-01-02T12:37:41.123Z""#);
+        let uuid = "FD868B74-E7D8-11F0-BF40-0A63CAF27539".parse().unwrap();
+        assert_eq!(value(&Value::Uuid(uuid)), r#""fd868b74-e7d8-11f0-bf40-0a63caf27539""#);
+        assert_eq!(value(&Value::text(" <é>/\u{2028}\n\u{1}")), "\" <é>/\u{2028}\\n\\u0001\"");
+    }
+
+    #[test]
+    fn attributes_are_never_left_out_but_for_ours() {
+        let text = member(&ACCOUNTS, &record(&ACCOUNTS, 1), "");
+        assert!(text.contains(r#""attributes":{"name":null,"balance":"0.0","min-balance":"0.0""#));
+        assert!(!text.contains("search-key") && !text.contains("remark"), "{text}");
+        let mut set = record(&ACCOUNTS, 1);
+        set.values[ACCOUNTS.attribute("remark").unwrap()] = Value::text("x");
+        assert!(member(&ACCOUNTS, &set, "").contains(r#""remark":"x""#));
+        let asked = member(&ACCOUNTS, &record(&ACCOUNTS, 1), "fields[accounts]=remark");
+        assert!(asked.contains(r#""attributes":{"remark":null}"#), "{asked}");
+    }
+
+    #[test]
+    fn secrets_are_null_even_when_asked_for() {
+        let mut secretive = record(&ACCOUNTS, 1);
+        secretive.values[ACCOUNTS.attribute("secret").unwrap()] = Value::text("hunter2");
+        for query in ["", "fields[accounts]=secret"] {
+            let text = member(&ACCOUNTS, &secretive, query);
+            assert!(text.contains(r#""secret":null"#), "{text}");
+        }
+        let audited = snapshot(&ACCOUNTS, &secretive, Some(&record(&ACCOUNTS, 1)));
+        assert_eq!(&*audited, r#"{"secret":null}"#);
+    }
+
+    #[test]
+    fn a_fieldset_orders_attributes_and_drops_empty_members() {
+        let text = member(&ACCOUNTS, &record(&ACCOUNTS, 1), "fields[accounts]=vat,name");
+        assert!(text.ends_with(r#""attributes":{"vat":null,"name":null}}}"#), "{text}");
+        let text = member(&ACCOUNTS, &record(&ACCOUNTS, 1), "fields[accounts]=id");
+        assert!(text.ends_with(r#""links":{"self":"http://example.org/api/test/accounts/1"}}}"#));
+    }
+
+    #[test]
+    fn links_to_self_are_as_declared() {
+        let zone = Record {
+            id: Id::Text("Europe/Kyiv".into()),
+            values: vec![Value::text("Europe/Kyiv")],
+            links: Vec::new(),
+        };
+        assert_eq!(
+            member(&ZONES, &zone, ""),
+            r#"{"data":{"id":"Europe/Kyiv","type":"timezones","attributes":{"name":"Europe/Kyiv"}}}"#
+        );
+        let text = member(&BALANCES, &record(&BALANCES, 3), "");
+        assert!(text.contains(r#"{"self":"http://example.org/api/test/balances"}"#), "{text}");
+    }
+
+    #[test]
+    fn nothing_is_null() {
+        let (query, _) = query(&MAILERS, "");
+        assert_eq!(write_member(&base(), &MAILERS, None, &query, &Vec::new()), b"{\"data\":null}");
+    }
+
+    #[test]
+    fn linkages_have_links_empty_or_not() {
+        let linkage = |link| {
+            let written = write_linkage(&base(), &CONTRACTORS, &Id::Int(5), 0, link);
+            String::from_utf8(written).unwrap()
+        };
+        let links = concat!(
+            r#""links":{"self":"http://example.org/api/test/contractors/5/relationships/mailer","#,
+            r#""related":"http://example.org/api/test/contractors/5/mailer"}}"#
+        );
+        assert_eq!(linkage(None), format!(r#"{{"data":null,{links}"#));
+        assert_eq!(linkage(Some(7)), format!(r#"{{"data":{{"type":"mailers","id":"7"}},{links}"#));
+    }
+
+    #[test]
+    fn included_records_stand_between_data_and_meta() {
+        let (query, params) = query(&CONTRACTORS, "include=mailer&fields[mailers]=id");
+        let included: Included = vec![(&MAILERS, vec![record(&MAILERS, 7), record(&MAILERS, 8)])];
+        let written = write_collection(&base(), &CONTRACTORS, &[], &query, &included, &params, 0);
+        let text = String::from_utf8(written).unwrap();
+        assert!(
+            text.starts_with(r#"{"data":[],"included":[{"id":"7","type":"mailers","#),
+            "{text}"
+        );
+        assert!(text.contains(r#"{"id":"8","type":"mailers","#), "{text}");
+        assert!(text.contains(r#"}],"meta":{"total-count":0},"links":{"first":"#), "{text}");
+    }
+
+    #[test]
+    fn page_links_name_only_pages_that_can_be() {
+        let pages = |query: &str, total: u64| -> Vec<(String, String)> {
+            let json: serde_json::Value =
+                serde_json::from_str(&collection(&MAILERS, query, total)).unwrap();
+            let number = |url: &str| url.split("number%5D=").nth(1).unwrap()[..1].to_owned();
+            let links = json["links"].as_object().unwrap().iter();
+            links.map(|(name, url)| (name.clone(), number(url.as_str().unwrap()))).collect()
+        };
+        let expected = |links: &[(&str, &str)]| -> Vec<(String, String)> {
+            links.iter().map(|&(name, page)| (name.to_owned(), page.to_owned())).collect()
+        };
+        assert_eq!(pages("", 0), expected(&[("first", "1"), ("last", "1")]));
+        let size = "page[size]=3";
+        assert_eq!(pages(size, 7), expected(&[("first", "1"), ("next", "2"), ("last", "3")]));
+        let second = format!("{size}&page[number]=2");
+        let all = [("first", "1"), ("prev", "1"), ("next", "3"), ("last", "3")];
+        assert_eq!(pages(&second, 9), expected(&all));
+        let ninth = format!("{size}&page[number]=9");
+        let beyond = [("first", "1"), ("prev", "8"), ("last", "3")];
+        assert_eq!(pages(&ninth, 7), expected(&beyond));
+    }
+
+    #[test]
+    fn page_links_follow_the_recipe() {
+        let text = collection(&MAILERS, "token=t&page[size]=3&fields[mailers]=name&x=y", 1);
+        let url = concat!(
+            "http://example.org/api/test/mailers?fields%5Bmailers%5D=name",
+            "&page%5Bnumber%5D=1&page%5Bsize%5D=3"
+        );
+        assert_eq!(
+            text,
+            format!(
+                r#"{{"data":[],"meta":{{"total-count":1}},"links":{{"first":"{url}","last":"{url}"}}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn an_unpaged_list_has_a_count_and_no_links() {
+        assert_eq!(collection(&ZONES, "", 597), r#"{"data":[],"meta":{"total-count":597}}"#);
+    }
+
+    #[test]
+    fn a_snapshot_holds_what_changed() {
+        let before = record(&CONTRACTORS, 5);
+        let mut after = before.clone();
+        assert_eq!(&*snapshot(&CONTRACTORS, &after, Some(&before)), "{}");
+        after.links[0] = Some(7);
+        assert_eq!(&*snapshot(&CONTRACTORS, &after, Some(&before)), r#"{"mailer":7}"#);
+        assert_eq!(&*snapshot(&CONTRACTORS, &after, None), r#"{"name":null,"mailer":7}"#);
+    }
+}

@@ -1,0 +1,124 @@
+//! `POST /api/rest/admin/auth`: a token for a name and a password (contract, protocol 2.4).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::Request;
+use hyper::{Method, StatusCode, header};
+use jsonapi::Error;
+use serde_json::{Map, Value};
+use store::Operator;
+
+use super::operators::allows;
+use super::passwords::verify_password;
+use crate::app::App;
+use crate::error::ApiError;
+use crate::http::{Reply, RequestInfo, media_type, read_body};
+use crate::rest::MEDIA_TYPE;
+
+/// Where sign-in is.
+pub const PATH: &str = "/api/rest/admin/auth";
+
+/// Not JSON:API, so neither is the answer.
+const ANSWER_TYPE: &str = "application/json; charset=utf-8";
+
+const WRONG: &str = "Incorrect login or password.";
+
+/// What is verified when there is no such operator, so that both cases take as long.
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
+                      nMuyF1sLmbbF9pz0uGoLCn6QTOPXnQ8UuyLCIxQ9cXk";
+
+/// Handles every method of the sign-in path.
+pub async fn sign_in(app: Arc<App>, request: Request) -> Reply {
+    match attempt(&app, request).await {
+        Ok(token) => Reply::tagged(
+            StatusCode::CREATED,
+            ANSWER_TYPE,
+            format!("{{\"jwt\":\"{token}\"}}").into_bytes(),
+        ),
+        Err(error) => Reply::from(error).of_type(ANSWER_TYPE),
+    }
+}
+
+async fn attempt(app: &Arc<App>, request: Request) -> Result<String, ApiError> {
+    if request.method() != Method::POST {
+        return Err(ApiError::method_not_allowed(request.method(), "POST"));
+    }
+    let info = RequestInfo::of(&request);
+    let (parts, body) = request.into_parts();
+    let content_type = parts.headers.get(header::CONTENT_TYPE);
+    let kind = media_type(content_type).to_ascii_lowercase();
+    let body = read_body(body).await?;
+    let (name, password) = credentials(&kind, &body)?;
+    authenticate(app, info.address, &name, password).await
+}
+
+async fn authenticate(
+    app: &Arc<App>,
+    address: IpAddr,
+    name: &str,
+    password: String,
+) -> Result<String, ApiError> {
+    if let Some(wait) = app.throttle.wait(address, name, Instant::now()) {
+        return Err(ApiError::TooManyRequests(wait));
+    }
+    let operator = app.operators.named(&app.store, name).await?;
+    let usable = operator.filter(|operator| operator.enabled);
+    let hash = usable.as_ref().map_or(NOBODY, |operator| &operator.password_hash).to_owned();
+    let _permit = app.password_checks.acquire().await;
+    let correct = tokio::task::spawn_blocking(move || verify_password(&password, &hash))
+        .await
+        .unwrap_or_default();
+    let Some(operator) = usable.filter(|_| correct) else {
+        app.throttle.failed(address, name, Instant::now());
+        return Err(Error::sign_in_failed(WRONG).into());
+    };
+    if !allows(&operator, address) {
+        return Err(Error::sign_in_failed("Your IP address is not allowed.").into());
+    }
+    app.throttle.succeeded(address, name);
+    issue(app, &operator)
+}
+
+fn issue(app: &App, operator: &Operator) -> Result<String, ApiError> {
+    app.tokens
+        .issue(operator.id, operator.tokens_valid_from_secs, app.now())
+        .map_err(|error| ApiError::Internal(error.into()))
+}
+
+/// Name and password, from a form or from JSON with or without the `auth` wrapping.
+fn credentials(kind: &str, body: &[u8]) -> Result<(String, String), ApiError> {
+    let bad = |detail: &'static str| ApiError::from(Error::bad_request(detail));
+    if kind == "application/x-www-form-urlencoded" {
+        return form_credentials(body);
+    }
+    let json: Value =
+        serde_json::from_slice(body).map_err(|_| bad("The body is not valid JSON."))?;
+    let Value::Object(top) = json else { return Err(Error::sign_in_failed(WRONG).into()) };
+    let flat = top.contains_key("username") || top.contains_key("password");
+    let auth = match top.get("auth") {
+        Some(Value::Object(auth)) if !auth.is_empty() => auth,
+        None if flat && kind != MEDIA_TYPE => &top,
+        _ => return Err(bad("The auth member with username and password is missing.")),
+    };
+    let text = |auth: &Map<String, Value>, name| match auth.get(name) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        _ => Err(ApiError::from(Error::sign_in_failed(WRONG))),
+    };
+    Ok((text(auth, "username")?, text(auth, "password")?))
+}
+
+fn form_credentials(body: &[u8]) -> Result<(String, String), ApiError> {
+    let field = |name| {
+        let found = form_urlencoded::parse(body).filter(|(key, _)| key == name).last();
+        found.map(|(_, value)| value.into_owned())
+    };
+    match (field("auth[username]"), field("auth[password]")) {
+        (None, None) => Err(Error::bad_request("The fields auth[…] are missing.").into()),
+        (name, password) => match name.zip(password) {
+            Some(both) => Ok(both),
+            None => Err(Error::sign_in_failed(WRONG).into()),
+        },
+    }
+}

@@ -1,0 +1,101 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Settings;
+
+/// Billing accounts for voice carriers, behind the YETI admin API.
+///
+/// Without a command, tollkeeper serves. On an empty database it creates the first operator,
+/// `admin`, and prints a random password once (or takes `TOLLKEEPER_ADMIN_PASSWORD`).
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Settings are taken from flags, then TOLLKEEPER_* variables, then \
+                  tollkeeper.toml, then defaults. Two are never flags, so that they do not show \
+                  in process lists: TOLLKEEPER_SECRET (key of the tokens) and \
+                  TOLLKEEPER_ADMIN_PASSWORD."
+)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Configuration file [default: tollkeeper.toml, if it exists]
+    #[arg(long, global = true, env = "TOLLKEEPER_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Settings
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring the database up to date and serve (the default)
+    Serve {
+        /// Fill an empty database with sample data first
+        #[arg(long)]
+        demo: bool,
+    },
+    /// Operators: the people and programs that sign in
+    #[command(subcommand)]
+    Admin(AdminCommand),
+    /// Print a token for an operator, for scripts
+    Token {
+        /// Name of the operator
+        name: String,
+    },
+    /// Print the OpenAPI 3.1 document
+    Openapi,
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// What to do with operators. Passwords come from a prompt, from standard input or from
+/// `TOLLKEEPER_PASSWORD`, never from an argument.
+#[derive(Debug, Subcommand)]
+pub enum AdminCommand {
+    /// Add an operator
+    Add {
+        /// Name to sign in with
+        name: String,
+        /// Networks they may come from; anywhere if none is given
+        #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+        allow: Vec<String>,
+    },
+    /// Give an operator a new password; their older tokens end
+    Passwd {
+        /// Name of the operator
+        name: String,
+    },
+    /// Let an operator in no more; their tokens end within seconds
+    Disable {
+        /// Name of the operator
+        name: String,
+    },
+    /// Let a disabled operator in again
+    Enable {
+        /// Name of the operator
+        name: String,
+    },
+    /// Restrict the networks an operator may come from
+    Allow {
+        /// Name of the operator
+        name: String,
+        /// Addresses or networks; none lifts the restriction
+        #[arg(value_name = "CIDR")]
+        networks: Vec<String>,
+    },
+    /// List operators
+    List,
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check the configuration and print what would be used, secrets hidden
+    Check,
+}

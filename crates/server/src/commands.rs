@@ -1,0 +1,253 @@
+//! What the commands do: start the server, look after operators.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use store::{NewOperator, Operator, Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::api::API;
+use crate::app::App;
+use crate::auth::{hash_password, parse_network, random_password};
+use crate::cli::AdminCommand;
+use crate::clock;
+use crate::config::Config;
+use crate::demo;
+use crate::http::{Limits, Listener, Service, install_recorder, serve as serve_http};
+
+/// Name of the operator that an empty database gets.
+const FIRST_OPERATOR: &str = "admin";
+/// Shortest password that is accepted.
+const PASSWORD_CHARS_MIN: usize = 8;
+
+async fn open(config: &Config) -> anyhow::Result<Arc<App>> {
+    let store = Store::open(&config.database_url, API)?;
+    App::new(store, config.secret.clone(), config.token_lifetime_secs, clock::system).await
+}
+
+/// Serves until a signal says stop.
+///
+/// # Errors
+/// One line that says why the server cannot start.
+pub async fn serve(config: Config, with_demo: bool) -> anyhow::Result<()> {
+    let tcp = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let tls = config.tls.as_ref().map(|(cert, key)| tls_acceptor(cert, key)).transpose()?;
+    install_recorder()?;
+    let app = open(&config).await?;
+    if with_demo {
+        demo::fill(&app).await?;
+    }
+    welcome_first_operator(&app, config.admin_password.as_deref()).await?;
+    // More connections than the usual 1024 files; without the right to raise it, the limit stays.
+    let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
+    let spare = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(128).max(64);
+    let limits = Limits { connections_max: config.connections_max.min(spare) };
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    println!("tollkeeper {} serves {scheme}://{}", env!("CARGO_PKG_VERSION"), tcp.local_addr()?);
+    let service = Service::new(app.router(), &config.trusted_proxies);
+    serve_http(Listener { tcp, tls }, service, limits, stop_signal()?).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn tls_acceptor(cert: &std::path::Path, key: &std::path::Path) -> anyhow::Result<TlsAcceptor> {
+    let unreadable = |path: &std::path::Path| format!("cannot read {}", path.display());
+    let chain = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| unreadable(cert))?;
+    let key = PrivateKeyDer::from_pem_file(key).with_context(|| unreadable(key))?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .context("the certificate and its key do not fit")?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Creates the first operator and, unless a password was configured, prints a random one: the
+/// only time that it can be seen.
+async fn welcome_first_operator(app: &Arc<App>, configured: Option<&str>) -> anyhow::Result<()> {
+    let has_operators: bool =
+        app.store.write::<_, StoreError, _>(async |tx| tx.has_operators().await).await?;
+    if has_operators {
+        return Ok(());
+    }
+    let password = match configured {
+        Some(password) => password.to_owned(),
+        None => random_password()?,
+    };
+    add_operator(app, FIRST_OPERATOR, &password, None).await?;
+    if configured.is_none() {
+        eprintln!("The first operator is {FIRST_OPERATOR:?}, with the password (shown only now):");
+        eprintln!("\n    {password}\n");
+    }
+    Ok(())
+}
+
+/// Adds an operator who may sign in.
+///
+/// # Errors
+/// When the name is taken.
+pub async fn add_operator(
+    app: &Arc<App>,
+    name: &str,
+    password: &str,
+    allowed_ips: Option<String>,
+) -> anyhow::Result<()> {
+    let new = NewOperator {
+        name: name.to_owned(),
+        password_hash: hash_password(password)?,
+        allowed_ips,
+        created_at: app.now(),
+    };
+    let added: Result<i64, StoreError> =
+        app.store.write(async move |tx| tx.insert_operator(&new).await).await;
+    match added {
+        Err(StoreError::Conflict) => bail!("there is already an operator {name:?}"),
+        other => other.map(|_| ()).map_err(Into::into),
+    }
+}
+
+/// Looks after operators.
+///
+/// # Errors
+/// One line that says what is wrong.
+pub async fn admin(config: Config, command: AdminCommand) -> anyhow::Result<()> {
+    let app = open(&config).await?;
+    match command {
+        AdminCommand::Add { name, allow } => {
+            if name.trim().is_empty() {
+                bail!("the name is empty");
+            }
+            let allowed_ips = network_list(&allow)?;
+            add_operator(&app, &name, &read_password()?, allowed_ips).await?;
+            println!("Added {name:?}.");
+        }
+        AdminCommand::Passwd { name } => {
+            let password_hash = hash_password(&read_password()?)?;
+            let now_secs = app.now().as_second();
+            change_operator(&app, &name, move |operator| {
+                operator.password_hash = password_hash;
+                operator.tokens_valid_from_secs = now_secs + 1;
+            })
+            .await?;
+            println!("Changed the password of {name:?}; older tokens have ended.");
+        }
+        AdminCommand::Disable { name } => {
+            change_operator(&app, &name, |operator| operator.enabled = false).await?;
+            println!("Disabled {name:?}.");
+        }
+        AdminCommand::Enable { name } => {
+            change_operator(&app, &name, |operator| operator.enabled = true).await?;
+            println!("Enabled {name:?}.");
+        }
+        AdminCommand::Allow { name, networks } => {
+            let allowed_ips = network_list(&networks)?;
+            let shown = allowed_ips.clone().unwrap_or_else(|| "anywhere".to_owned());
+            change_operator(&app, &name, |operator| operator.allowed_ips = allowed_ips).await?;
+            println!("{name:?} may come from: {shown}.");
+        }
+        AdminCommand::List => print_operators(&app.store.operators().await?),
+    }
+    Ok(())
+}
+
+fn print_operators(operators: &[Operator]) {
+    println!("{:>4}  {:<24} {:<9} {:<21} ALLOWED FROM", "ID", "NAME", "STATE", "CREATED");
+    for operator in operators {
+        println!(
+            "{:>4}  {:<24} {:<9} {:<21} {}",
+            operator.id,
+            operator.name,
+            if operator.enabled { "enabled" } else { "disabled" },
+            operator.created_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            operator.allowed_ips.as_deref().unwrap_or("anywhere"),
+        );
+    }
+}
+
+/// Prints a token of the configured lifetime.
+///
+/// # Errors
+/// When there is no such operator, or they are disabled.
+pub async fn token(config: Config, name: &str) -> anyhow::Result<()> {
+    let app = open(&config).await?;
+    let operator = app
+        .operators
+        .named(&app.store, name)
+        .await?
+        .with_context(|| format!("there is no operator {name:?}"))?;
+    if !operator.enabled {
+        bail!("{name:?} is disabled");
+    }
+    println!("{}", app.tokens.issue(operator.id, operator.tokens_valid_from_secs, app.now())?);
+    Ok(())
+}
+
+async fn change_operator(
+    app: &Arc<App>,
+    name: &str,
+    change: impl FnOnce(&mut Operator) + Send + 'static,
+) -> anyhow::Result<()> {
+    let sought = name.to_owned();
+    let found: Result<bool, StoreError> = app
+        .store
+        .write(async move |tx| {
+            let Some(mut operator) = tx.operator(&sought).await? else { return Ok(false) };
+            change(&mut operator);
+            tx.update_operator(&operator).await?;
+            Ok(true)
+        })
+        .await;
+    if found? { Ok(()) } else { bail!("there is no operator {name:?}") }
+}
+
+fn network_list(networks: &[String]) -> anyhow::Result<Option<String>> {
+    for text in networks {
+        parse_network(text).with_context(|| format!("{text:?} is not an address or network"))?;
+    }
+    Ok((!networks.is_empty()).then(|| networks.join(",")))
+}
+
+/// From the environment, from a prompt, or the first line of standard input.
+fn read_password() -> anyhow::Result<String> {
+    let password = if let Ok(password) = std::env::var("TOLLKEEPER_PASSWORD") {
+        password
+    } else if io::stdin().is_terminal() {
+        io::stderr().flush()?;
+        let password = rpassword::prompt_password("Password: ")?;
+        if rpassword::prompt_password("Once more: ")? != password {
+            bail!("the two passwords differ");
+        }
+        password
+    } else {
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line)?;
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    };
+    if password.chars().count() < PASSWORD_CHARS_MIN {
+        bail!("the password is shorter than {PASSWORD_CHARS_MIN} characters");
+    }
+    Ok(password)
+}

@@ -1,0 +1,227 @@
+//! One typed configuration: flags over environment over file over defaults.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use ipnet::IpNet;
+use serde::Deserialize;
+
+/// Read when `--config` names no other; missing is fine.
+const FILE: &str = "tollkeeper.toml";
+
+/// Settings as they may be given: as flags, in the environment, or in the file.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Address and port to serve [default: 127.0.0.1:3000]
+    #[arg(long, global = true, env = "TOLLKEEPER_LISTEN", value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Database [default: sqlite:data/tollkeeper.db]
+    #[arg(long, global = true, env = "TOLLKEEPER_DATABASE_URL", value_name = "URL")]
+    database_url: Option<String>,
+    /// Key of the tokens; without one, it is generated once and kept in the database
+    #[arg(long, global = true, env = "TOLLKEEPER_SECRET", hide_env_values = true, hide = true)]
+    secret: Option<String>,
+    /// Seconds until a token expires; 0 is never [default: 600]
+    #[arg(long, global = true, env = "TOLLKEEPER_TOKEN_LIFETIME_SECS", value_name = "SECONDS")]
+    token_lifetime_secs: Option<u32>,
+    /// Password of the first operator, `admin`, when there is none yet; else a random one
+    #[arg(
+        long,
+        global = true,
+        env = "TOLLKEEPER_ADMIN_PASSWORD",
+        hide_env_values = true,
+        hide = true
+    )]
+    admin_password: Option<String>,
+    /// What to log: error, warn, info, debug, or directives by module [default: info]
+    #[arg(long, global = true, env = "TOLLKEEPER_LOG", value_name = "LEVEL")]
+    log: Option<String>,
+    /// Certificate chain in PEM form; with a key, the port speaks HTTPS
+    #[arg(long, global = true, env = "TOLLKEEPER_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Private key in PEM form
+    #[arg(long, global = true, env = "TOLLKEEPER_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Networks whose X-Forwarded-* and X-Real-IP headers are believed
+    #[arg(
+        long,
+        global = true,
+        env = "TOLLKEEPER_TRUSTED_PROXIES",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    trusted_proxies: Option<Vec<String>>,
+    /// Connections at once [default: 10000]
+    #[arg(long, global = true, env = "TOLLKEEPER_CONNECTIONS_MAX", value_name = "COUNT")]
+    connections_max: Option<usize>,
+}
+
+/// The configuration that a process runs with.
+#[derive(Clone)]
+pub struct Config {
+    /// Where to serve.
+    pub listen: SocketAddr,
+    /// The database.
+    pub database_url: String,
+    /// Key of the tokens; generated when missing.
+    pub secret: Option<String>,
+    /// Seconds until a token expires; 0 is never.
+    pub token_lifetime_secs: u32,
+    /// Password of the first operator; random when missing.
+    pub admin_password: Option<String>,
+    /// Log directives.
+    pub log: String,
+    /// Certificate and key, when the port speaks HTTPS.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Proxies whose word is taken.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections at once.
+    pub connections_max: usize,
+}
+
+impl Config {
+    /// Puts together what flags and environment say, what the file says, and the defaults.
+    ///
+    /// # Errors
+    /// One line that names what is wrong.
+    pub fn load(given: Settings, file: Option<&Path>) -> anyhow::Result<Self> {
+        let kept = read_file(file)?;
+        let listen = given.listen.or(kept.listen).unwrap_or_else(|| "127.0.0.1:3000".into());
+        let proxies = given.trusted_proxies.or(kept.trusted_proxies).unwrap_or_default();
+        let tls_cert = given.tls_cert.or(kept.tls_cert);
+        let tls = match (tls_cert, given.tls_key.or(kept.tls_key)) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            _ => bail!("tls_cert and tls_key go together: one of them is missing"),
+        };
+        let text = |given: Option<String>, kept: Option<String>| {
+            given.or(kept).filter(|text| !text.is_empty())
+        };
+        Ok(Self {
+            listen: listen
+                .parse()
+                .with_context(|| format!("listen: {listen:?} is not an ADDRESS:PORT"))?,
+            database_url: text(given.database_url, kept.database_url)
+                .unwrap_or_else(|| "sqlite:data/tollkeeper.db".into()),
+            secret: text(given.secret, kept.secret),
+            token_lifetime_secs: given
+                .token_lifetime_secs
+                .or(kept.token_lifetime_secs)
+                .unwrap_or(600),
+            admin_password: text(given.admin_password, kept.admin_password),
+            log: text(given.log, kept.log).unwrap_or_else(|| "info".into()),
+            tls,
+            trusted_proxies: proxies
+                .iter()
+                .filter(|text| !text.is_empty())
+                .map(|text| {
+                    crate::auth::parse_network(text)
+                        .with_context(|| format!("trusted_proxies: {text:?} is not a network"))
+                })
+                .collect::<anyhow::Result<_>>()?,
+            connections_max: given.connections_max.or(kept.connections_max).unwrap_or(10_000),
+        })
+    }
+
+    /// The configuration in the form of the file, secrets hidden.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let hidden = |secret: &Option<String>| secret.as_ref().map(|_| "(set, hidden)".to_owned());
+        let proxies: Vec<String> =
+            self.trusted_proxies.iter().map(|network| format!("{network:?}")).collect();
+        let lines = [
+            ("listen", Some(format!("{:?}", self.listen.to_string()))),
+            ("database_url", Some(format!("{:?}", without_password(&self.database_url)))),
+            ("secret", hidden(&self.secret)),
+            ("token_lifetime_secs", Some(self.token_lifetime_secs.to_string())),
+            ("admin_password", hidden(&self.admin_password)),
+            ("log", Some(format!("{:?}", self.log))),
+            ("tls_cert", self.tls.as_ref().map(|(cert, _)| quoted(cert))),
+            ("tls_key", self.tls.as_ref().map(|(_, key)| quoted(key))),
+            ("trusted_proxies", Some(format!("[{}]", proxies.join(", ")))),
+            ("connections_max", Some(self.connections_max.to_string())),
+        ];
+        let mut out = String::new();
+        for (name, value) in lines {
+            // Writing to a string cannot fail.
+            let _ = match value {
+                Some(value) if value.starts_with('(') => writeln!(out, "# {name} {value}"),
+                Some(value) => writeln!(out, "{name} = {value}"),
+                None => writeln!(out, "# {name} is not set"),
+            };
+        }
+        out
+    }
+}
+
+fn quoted(path: &Path) -> String {
+    format!("{:?}", path.to_string_lossy())
+}
+
+/// A database address without the password that it may hold.
+fn without_password(url: &str) -> String {
+    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
+        Some((scheme, (user, host))) => {
+            let name = user.split_once(':').map_or(user, |(name, _)| name);
+            format!("{scheme}://{name}:(hidden)@{host}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+fn read_file(named: Option<&Path>) -> anyhow::Result<Settings> {
+    let path = named.unwrap_or(Path::new(FILE));
+    if named.is_none() && !path.exists() {
+        return Ok(Settings::default());
+    }
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+    toml::from_str(&text).map_err(|error| {
+        let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+        anyhow::anyhow!("{}, line {line}: {}", path.display(), error.message().replace('\n', " "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> anyhow::Result<Config> {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("tollkeeper.toml");
+        std::fs::write(&path, text)?;
+        Config::load(Settings { log: Some("warn".into()), ..Settings::default() }, Some(&path))
+    }
+
+    #[test]
+    fn given_settings_win_over_the_file_and_the_file_over_defaults() {
+        let config = file("log = \"debug\"\ntoken_lifetime_secs = 0").unwrap();
+        assert_eq!((config.log.as_str(), config.token_lifetime_secs), ("warn", 0));
+        assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
+    }
+
+    #[test]
+    fn mistakes_are_named_in_one_line() {
+        for (text, said) in [
+            ("lisen = \"x\"", "line 1: unknown field `lisen`"),
+            ("\nlisten = \"x\"", "listen: \"x\" is not an ADDRESS:PORT"),
+            ("tls_cert = \"x\"", "one of them is missing"),
+            ("trusted_proxies = [\"10.0.0.0/99\"]", "is not a network"),
+        ] {
+            let error = file(text).err().map(|error| format!("{error:#}")).unwrap();
+            assert!(error.contains(said) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_never_shown() {
+        let config = file("secret = \"s3cret\"\nadmin_password = \"pa55\"").unwrap();
+        let shown = config.shown();
+        assert!(!shown.contains("s3cret") && !shown.contains("pa55"), "{shown}");
+        assert_eq!(without_password("postgres://u:pw@h/db"), "postgres://u:(hidden)@h/db");
+    }
+}

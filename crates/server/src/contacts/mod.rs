@@ -1,0 +1,5 @@
+//! Contacts: who gets mail.
+
+mod resource;
+
+pub use resource::CONTACTS;

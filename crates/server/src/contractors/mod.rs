@@ -1,0 +1,5 @@
+//! Contractors: whom accounts belong to.
+
+mod resource;
+
+pub use resource::{CONTRACTORS, faults};

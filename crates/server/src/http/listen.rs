@@ -1,0 +1,176 @@
+//! Connections: accepted up to a limit, closed when they idle, drained when the server stops.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+
+use super::proxies::Connection;
+use super::service::Service;
+
+/// How long a client may take to send the head of a request, and to stay idle between two.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(15);
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// Largest head of a request, in bytes.
+const HEAD_MAX: usize = 64 * 1024;
+/// Streams at once on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 128;
+/// How long answers in progress may take when the server stops.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
+/// Pause after the system had no connection to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What connections may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once; more wait in the system's queue.
+    pub connections_max: usize,
+}
+
+/// An open port, perhaps with TLS.
+pub struct Listener {
+    /// Where clients connect.
+    pub tcp: TcpListener,
+    /// The certificate, when the port speaks HTTPS.
+    pub tls: Option<TlsAcceptor>,
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listener").field("tcp", &self.tcp).finish_non_exhaustive()
+    }
+}
+
+/// Serves until `stop` is ready, then lets answers in progress finish.
+pub async fn serve(
+    listener: Listener,
+    service: Service,
+    limits: Limits,
+    stop: impl Future<Output = ()>,
+) {
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener.tcp, &places) => accepted,
+            () = &mut stop => break,
+        };
+        match accepted {
+            Ok((stream, peer, place)) => {
+                let conversation = Conversation {
+                    service: service.clone(),
+                    tls: listener.tls.clone(),
+                    peer,
+                    watcher: graceful.watcher(),
+                };
+                tokio::spawn(async move {
+                    conversation.hold(stream).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN_TIME_MAX, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some connections did not finish in time");
+    }
+}
+
+async fn accept(
+    tcp: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = tcp.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, peer, place))
+}
+
+/// One connection's life.
+struct Conversation {
+    service: Service,
+    tls: Option<TlsAcceptor>,
+    peer: SocketAddr,
+    watcher: Watcher,
+}
+
+impl Conversation {
+    async fn hold(self, stream: TcpStream) {
+        let Some(tls) = self.tls.clone() else {
+            return self.speak_http1(stream, false).await;
+        };
+        let handshake = tokio::time::timeout(HANDSHAKE_TIME_MAX, tls.accept(stream)).await;
+        let Ok(Ok(stream)) = handshake else {
+            tracing::debug!(peer = %self.peer, "TLS handshake failed");
+            return;
+        };
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            self.speak_http2(stream).await;
+        } else {
+            self.speak_http1(stream, true).await;
+        }
+    }
+
+    async fn speak_http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static, tls: bool) {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME_MAX)
+            .max_buf_size(HEAD_MAX)
+            .half_close(true)
+            // The founding document's responses carry no date.
+            .auto_date_header(false)
+            .serve_connection(TokioIo::new(stream), self.answering(tls));
+        log_end(self.watcher.watch(connection).await);
+    }
+
+    async fn speak_http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX)
+            .keep_alive_interval(HEAD_TIME_MAX)
+            .auto_date_header(false)
+            .serve_connection(TokioIo::new(stream), self.answering(true));
+        log_end(self.watcher.watch(connection).await);
+    }
+
+    fn answering(
+        &self,
+        tls: bool,
+    ) -> impl hyper::service::Service<
+        hyper::Request<Incoming>,
+        Response = hyper::Response<http_body_util::Full<bytes::Bytes>>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + use<> {
+        let connection = Connection { peer: self.peer, tls };
+        let service = self.service.clone();
+        service_fn(move |request: hyper::Request<Incoming>| {
+            let service = service.clone();
+            async move { Ok(service.respond(connection, request.map(Body::new)).await) }
+        })
+    }
+}
+
+fn log_end(result: Result<(), hyper::Error>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "connection ended");
+    }
+}

@@ -1,0 +1,107 @@
+//! What `/metrics` tells, in the Prometheus text format.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+use metrics::{describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use store::Figures;
+
+const DURATION: &str = "http_request_duration_seconds";
+/// Upper bounds of the latency buckets, in seconds.
+const BUCKETS: [f64; 12] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
+
+static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Starts recording; once per process.
+///
+/// # Errors
+/// When another recorder has been installed.
+pub fn install_recorder() -> Result<(), BuildError> {
+    if HANDLE.get().is_some() {
+        return Ok(());
+    }
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(DURATION.to_owned()), &BUCKETS)?;
+    let handle = builder.install_recorder()?;
+    if HANDLE.set(handle).is_ok() {
+        describe();
+    }
+    Ok(())
+}
+
+/// Says what each figure means.
+pub fn describe() {
+    describe_histogram!(DURATION, "Time to answer, by route, method and status; counts requests.");
+    describe_gauge!("process_resident_memory_bytes", "Memory held by the process.");
+    describe_gauge!("database_file_bytes", "Size of the database file.");
+    describe_gauge!("database_log_bytes", "Size of the write-ahead log.");
+    describe_gauge!("database_writes_waiting", "Writes waiting for the write lane.");
+}
+
+/// Counts one answer.
+pub fn observe(route: &'static str, method: &Method, status: StatusCode, elapsed: Duration) {
+    let method = match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PATCH" => "PATCH",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        _ => "other",
+    };
+    let route = if route.is_empty() { "unknown" } else { route };
+    let status = status_text(status);
+    histogram!(DURATION, "route" => route, "method" => method, "status" => status)
+        .record(elapsed.as_secs_f64());
+}
+
+/// The statuses that we answer, as text without an allocation.
+fn status_text(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        200 => "200",
+        201 => "201",
+        204 => "204",
+        304 => "304",
+        400 => "400",
+        401 => "401",
+        404 => "404",
+        405 => "405",
+        406 => "406",
+        408 => "408",
+        412 => "412",
+        413 => "413",
+        414 => "414",
+        415 => "415",
+        422 => "422",
+        429 => "429",
+        500 => "500",
+        503 => "503",
+        _ => "other",
+    }
+}
+
+/// The figures as text, with the process and the database as they are now.
+#[must_use]
+pub fn render_metrics(database: Figures) -> String {
+    gauge!("process_resident_memory_bytes").set(precise(resident_bytes()));
+    gauge!("database_file_bytes").set(precise(database.file_bytes));
+    gauge!("database_log_bytes").set(precise(database.log_bytes));
+    gauge!("database_writes_waiting").set(precise(database.writes_waiting as u64));
+    HANDLE.get().map(PrometheusHandle::render).unwrap_or_default()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats by their format")]
+fn precise(figure: u64) -> f64 {
+    figure as f64
+}
+
+/// Resident memory as Linux tells it; 0 elsewhere.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.unwrap_or_default() * 1024
+}

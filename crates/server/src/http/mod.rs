@@ -1,0 +1,19 @@
+//! HTTP manners: limits, headers in the founding document's order, tags, compression, metrics.
+//!
+//! Handlers return a [`Reply`], which says what is answered; [`service`] makes the response of it.
+
+mod body;
+mod listen;
+mod media;
+mod metrics;
+mod proxies;
+mod reply;
+mod service;
+
+pub use body::read_body;
+pub use listen::{Limits, Listener, serve};
+pub use media::{accepts, check_content_type, media_type};
+pub use metrics::{describe, install_recorder, render_metrics};
+pub use proxies::RequestInfo;
+pub use reply::{Reply, entity_tag, tag_list_names};
+pub use service::Service;

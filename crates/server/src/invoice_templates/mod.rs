@@ -1,0 +1,5 @@
+//! Invoice templates.
+
+mod resource;
+
+pub use resource::{INVOICE_TEMPLATES, faults};

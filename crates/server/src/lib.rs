@@ -1,0 +1,24 @@
+//! The tollkeeper server: configuration, HTTP, the resources and their operations.
+//!
+//! `main` is a thin command line over this library; tests and the benchmark use it directly.
+
+pub mod accounts;
+pub mod api;
+pub mod app;
+pub mod audit;
+pub mod auth;
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod contacts;
+pub mod contractors;
+pub mod demo;
+pub mod error;
+pub mod http;
+pub mod invoice_templates;
+pub mod openapi;
+pub mod rest;
+pub mod secrets;
+pub mod smtp_connections;
+pub mod timezones;

@@ -1,0 +1,53 @@
+//! `tollkeeper`: reads the command line, runs one command, says in one line what went wrong.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::runtime::Builder;
+use tollkeeper::cli::{Cli, Command, ConfigCommand};
+use tollkeeper::config::Config;
+use tollkeeper::{commands, openapi};
+use tracing_subscriber::EnvFilter;
+
+/// Threads for long lists, password checks and large compressions.
+const BLOCKING_THREADS_MAX: usize = 16;
+/// A command that cannot start exits with this.
+const CANNOT_START: u8 = 2;
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tollkeeper: {error:#}");
+            ExitCode::from(CANNOT_START)
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let command = cli.command.unwrap_or(Command::Serve { demo: false });
+    if matches!(command, Command::Openapi) {
+        print!("{}", openapi::document());
+        return Ok(());
+    }
+    let config = Config::load(cli.settings, cli.config.as_deref())?;
+    let filter = EnvFilter::try_new(&config.log)
+        .map_err(|error| anyhow::anyhow!("log: {:?} is not understood: {error}", config.log))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve { demo } => commands::serve(config, demo).await,
+            Command::Admin(command) => commands::admin(config, command).await,
+            Command::Token { name } => commands::token(config, &name).await,
+            Command::Config(ConfigCommand::Check) => {
+                print!("{}", config.shown());
+                Ok(())
+            }
+            Command::Openapi => Ok(()),
+        }
+    })
+}

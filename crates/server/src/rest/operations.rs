@@ -1,0 +1,240 @@
+//! Create, update and delete of any resource: each one transaction, audit included.
+
+use jsonapi::{Error, Fault, Id, Input, OnDelete, Record, Resource, Value};
+use jsonapi::{snapshot, validation_errors};
+use store::{StoreError, Tx};
+
+use super::draft::{Draft, Truth};
+use super::endpoint::{Endpoint, Moment};
+use super::request::Precondition;
+use crate::audit::AUDIT_RECORDS;
+use crate::auth::Caller;
+use crate::error::ApiError;
+
+/// Creates a record, or refuses with everything that is wrong.
+///
+/// # Errors
+/// 422 with the broken rules, or what the database says.
+pub async fn create(
+    tx: &mut Tx,
+    caller: &Caller,
+    endpoint: &'static Endpoint,
+    input: Input,
+    moment: Moment,
+) -> Result<Record, ApiError> {
+    let mut draft = Draft::of_create(endpoint.resource, input);
+    (endpoint.prepare)(&mut draft, moment);
+    let Some(record) = settle(tx, endpoint, &draft).await? else {
+        return Err(refusal(tx, endpoint, &draft).await?);
+    };
+    let inserted = tx.insert(endpoint.resource, record.values, record.links).await;
+    match inserted {
+        Ok(record) => {
+            audit(tx, caller, endpoint.resource, None, Some(&record), moment).await?;
+            Ok(record)
+        }
+        Err(StoreError::Conflict) => Err(refusal(tx, endpoint, &draft).await?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Changes a record, or refuses with everything that is wrong. Sending what is already there
+/// changes nothing and leaves no audit record.
+///
+/// # Errors
+/// 404, 412, 422 with the broken rules, or what the database says.
+pub async fn update(
+    tx: &mut Tx,
+    caller: &Caller,
+    endpoint: &'static Endpoint,
+    id: i64,
+    input: Input,
+    precondition: &Precondition,
+    moment: Moment,
+) -> Result<Record, ApiError> {
+    let resource = endpoint.resource;
+    let sent_id = || input.id.clone().unwrap_or_else(|| id.to_string());
+    let before = find(tx, resource, id, sent_id).await?;
+    precondition.check(tx, resource, &before).await?;
+    let mut draft = Draft::of_update(resource, before, input);
+    (endpoint.prepare)(&mut draft, moment);
+    let Some(after) = settle(tx, endpoint, &draft).await? else {
+        return Err(refusal(tx, endpoint, &draft).await?);
+    };
+    match store_change(tx, caller, resource, draft.before.as_ref(), &after, moment).await {
+        Ok(()) => Ok(after),
+        Err(StoreError::Conflict) => Err(refusal(tx, endpoint, &draft).await?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes what differs between two states of a record, with its audit record.
+async fn store_change(
+    tx: &mut Tx,
+    caller: &Caller,
+    resource: &'static Resource,
+    before: Option<&Record>,
+    after: &Record,
+    moment: Moment,
+) -> Result<(), StoreError> {
+    let Some(before) = before.filter(|before| *before != after) else { return Ok(()) };
+    tx.update(resource, before, after).await?;
+    audit(tx, caller, resource, Some(before), Some(after), moment).await
+}
+
+/// Deletes a record with all that follows from it, or refuses.
+///
+/// # Errors
+/// 404, 412, 422 where dependent records forbid it, or what the database says.
+pub async fn delete(
+    tx: &mut Tx,
+    caller: &Caller,
+    resource: &'static Resource,
+    id: i64,
+    shown_id: &str,
+    precondition: &Precondition,
+    moment: Moment,
+) -> Result<(), ApiError> {
+    let record = find(tx, resource, id, || shown_id.to_owned()).await?;
+    precondition.check(tx, resource, &record).await?;
+    let mut refused = Vec::new();
+    for consequence in resource.on_delete {
+        if let OnDelete::RestrictedBy { kind, relationship } = consequence
+            && !tx.pointing_at(kind, relationship, id, 1).await?.is_empty()
+        {
+            let dependents = kind.replace('-', " ");
+            refused.push(Error::base(format!(
+                "Cannot delete record because dependent {dependents} exist"
+            )));
+        }
+    }
+    if !refused.is_empty() {
+        return Err(refused.into());
+    }
+    for consequence in resource.on_delete {
+        follow(tx, caller, consequence, id, moment).await?;
+    }
+    tx.delete(resource, &record).await?;
+    audit(tx, caller, resource, Some(&record), None, moment).await?;
+    Ok(())
+}
+
+/// Does to other records what the delete of `id` entails.
+async fn follow(
+    tx: &mut Tx,
+    caller: &Caller,
+    consequence: &OnDelete,
+    id: i64,
+    moment: Moment,
+) -> Result<(), StoreError> {
+    match *consequence {
+        OnDelete::RestrictedBy { .. } => {}
+        OnDelete::Cascades { kind, relationship } => {
+            let dependent = crate::api::API.resource(kind).expect("definitions name their own");
+            for key in tx.pointing_at(kind, relationship, id, i64::MAX).await? {
+                let Some(record) = tx.find(dependent, key).await? else { continue };
+                tx.delete(dependent, &record).await?;
+                audit(tx, caller, dependent, Some(&record), None, moment).await?;
+            }
+        }
+        OnDelete::LeavesList { kind, attribute } => {
+            let holder = crate::api::API.resource(kind).expect("definitions name their own");
+            let position = holder.attribute(attribute).expect("definitions name their own");
+            for key in tx.listing(kind, attribute, id).await? {
+                let Some(before) = tx.find(holder, key).await? else { continue };
+                let mut after = before.clone();
+                if let Value::Ids(ids) = &mut after.values[position] {
+                    ids.retain(|member| *member != id);
+                }
+                store_change(tx, caller, holder, Some(&before), &after, moment).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn find(
+    tx: &mut Tx,
+    resource: &'static Resource,
+    id: i64,
+    shown_id: impl FnOnce() -> String,
+) -> Result<Record, ApiError> {
+    let found = tx.find(resource, id).await?.filter(|record| resource.shows(record));
+    found.ok_or_else(|| Error::record_not_found(&shown_id()).into())
+}
+
+/// The record that the draft becomes if all that is assumed holds.
+async fn settle(
+    tx: &mut Tx,
+    endpoint: &Endpoint,
+    draft: &Draft,
+) -> Result<Option<Record>, ApiError> {
+    let truth = Truth::assumed(tx, draft).await?;
+    if !(endpoint.faults)(draft, &truth).is_empty() {
+        return Ok(None);
+    }
+    Ok(draft.settled().ok())
+}
+
+/// Everything that is wrong with a draft, now that something is.
+async fn refusal(tx: &mut Tx, endpoint: &Endpoint, draft: &Draft) -> Result<ApiError, ApiError> {
+    let faults = faults_of(tx, endpoint, draft).await?;
+    if faults.is_empty() {
+        return Ok(vec![Error::save_failed()].into());
+    }
+    Ok(validation_errors(endpoint.resource, &faults).into())
+}
+
+/// Every rule that the draft breaks, other rows considered.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn faults_of(
+    tx: &mut Tx,
+    endpoint: &Endpoint,
+    draft: &Draft,
+) -> Result<Vec<Fault>, StoreError> {
+    let truth = Truth::established(tx, draft).await?;
+    Ok((endpoint.faults)(draft, &truth))
+}
+
+/// Appends to the audit log what changed between two states of a record.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn audit(
+    tx: &mut Tx,
+    caller: &Caller,
+    resource: &'static Resource,
+    before: Option<&Record>,
+    after: Option<&Record>,
+    moment: Moment,
+) -> Result<(), StoreError> {
+    if !resource.audited {
+        return Ok(());
+    }
+    let (event, record) = match (before, after) {
+        (None, Some(record)) => ("create", record),
+        (Some(_), Some(record)) => ("update", record),
+        (Some(record), None) => ("delete", record),
+        (None, None) => return Ok(()),
+    };
+    let state = |record: Option<&Record>, other| {
+        record.map_or(Value::Null, |record| Value::Json(snapshot(resource, record, other)))
+    };
+    let text = |text: &Option<String>| text.as_ref().map_or(Value::Null, Value::text);
+    let Id::Int(item_id) = record.id else { return Ok(()) };
+    let values = vec![
+        Value::text(event),
+        Value::text(resource.kind),
+        Value::Int(item_id),
+        text(&caller.actor),
+        text(&caller.ip),
+        text(&caller.request_id),
+        Value::Time(moment.now),
+        state(before, after),
+        state(after, before),
+    ];
+    tx.insert(&AUDIT_RECORDS, values, Vec::new()).await?;
+    Ok(())
+}

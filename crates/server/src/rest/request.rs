@@ -1,0 +1,142 @@
+//! A request on a resource: the checks that come before its document (contract, protocol 3.3).
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use bytes::Bytes;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH};
+use hyper::{HeaderMap, Method};
+use jsonapi::{Base, Error, Params, Query, Record, Resource, write_member};
+use store::Tx;
+
+use crate::api::API;
+use crate::app::App;
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::http::{
+    RequestInfo, accepts, check_content_type, entity_tag, read_body, tag_list_names,
+};
+
+/// The media type of JSON:API.
+pub const MEDIA_TYPE: &str = "application/vnd.api+json";
+
+/// A request by a known operator on a known path.
+#[derive(Debug)]
+pub struct Call {
+    /// Everything that requests share.
+    pub app: Arc<App>,
+    /// Who asks.
+    pub caller: Caller,
+    /// The method.
+    pub method: Method,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The query.
+    pub params: Params,
+    /// What links begin with.
+    pub base: Base,
+}
+
+impl Call {
+    /// Admits a request: its query can be read and its token is good. The body comes apart: it
+    /// is read later, if at all.
+    ///
+    /// # Errors
+    /// 400 and 401.
+    pub async fn admit(app: &Arc<App>, request: Request) -> Result<(Self, Body), ApiError> {
+        let info = RequestInfo::of(&request);
+        let params = Params::parse(request.uri().query().unwrap_or_default())?;
+        let (parts, body) = request.into_parts();
+        let header = parts.headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok());
+        let last_word = |header: &str| header.split_whitespace().next_back().map(str::to_owned);
+        let token = match params.token() {
+            Some(token) => Some(token.to_owned()),
+            None => header.and_then(last_word),
+        };
+        let claims = token.and_then(|token| app.tokens.read(&token, app.now()));
+        let claims = claims.ok_or(ApiError::Unauthorized)?;
+        let admitted = app.operators.admit(&app.store, claims, info.address).await?;
+        let operator = admitted.map_err(|_| ApiError::Unauthorized)?;
+        let caller = Caller {
+            actor: Some(operator.name.clone()),
+            ip: Some(info.address.to_string()),
+            request_id: Some(info.request_id),
+        };
+        let base = Base(info.origin + API.prefix);
+        let app = Arc::clone(app);
+        let call = Self { app, caller, method: parts.method, headers: parts.headers, params, base };
+        Ok((call, body))
+    }
+
+    /// Whether the request only reads.
+    #[must_use]
+    pub fn reads(&self) -> bool {
+        self.method == Method::GET || self.method == Method::HEAD
+    }
+
+    /// Whether the request changes a record.
+    #[must_use]
+    pub fn updates(&self) -> bool {
+        self.method == Method::PATCH || self.method == Method::PUT
+    }
+
+    /// Checks the media types of a request without a document.
+    ///
+    /// # Errors
+    /// 406.
+    pub fn check_accept(&self) -> Result<(), Error> {
+        accepts(self.headers.get(ACCEPT))
+    }
+
+    /// Checks the media types of a request with a document, and reads it.
+    ///
+    /// # Errors
+    /// 415, 406, and what is wrong with a body that cannot be read.
+    pub async fn document(&self, body: Body) -> Result<Bytes, ApiError> {
+        check_content_type(self.headers.get(CONTENT_TYPE))?;
+        self.check_accept()?;
+        read_body(body).await
+    }
+
+    /// What `If-Match` demands of a write whose answer `query` shapes.
+    #[must_use]
+    pub fn precondition(&self, query: Query) -> Precondition {
+        let list = self
+            .headers
+            .get(IF_MATCH)
+            .map(|list| list.to_str().map(str::to_owned).unwrap_or_default());
+        Precondition { list, base: self.base.clone(), query }
+    }
+}
+
+/// `If-Match`: the write applies only to the representation that the client knows (D24).
+#[derive(Clone, Debug)]
+pub struct Precondition {
+    list: Option<String>,
+    base: Base,
+    query: Query,
+}
+
+impl Precondition {
+    /// Refuses when the current representation has another tag. Runs inside the transaction of
+    /// the write, so that nothing can come between.
+    ///
+    /// # Errors
+    /// 412, or what the database says.
+    pub async fn check(
+        &self,
+        tx: &mut Tx,
+        resource: &'static Resource,
+        record: &Record,
+    ) -> Result<(), ApiError> {
+        let Some(list) = &self.list else { return Ok(()) };
+        let included = tx.included(resource, record, &self.query.include).await?;
+        let body = write_member(&self.base, resource, Some(record), &self.query, &included);
+        if tag_list_names(list, &entity_tag(&body)) {
+            Ok(())
+        } else {
+            Err(Error::precondition_failed().into())
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Collections, members, relationships and related records of every resource.
+//!
+//! Each function is one kind of request from decoding to answer, in the contract's order of
+//! checks (protocol 8 and 9).
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::routing::any;
+use hyper::{Method, StatusCode};
+use jsonapi::{
+    Error, Include, Included, Input, LinkageDocument, Params, Query, Record, RecordDocument,
+    Resource, Scope, decode_linkage, integer_id, write_collection, write_linkage, write_member,
+};
+use store::Reading;
+
+use super::endpoint::Endpoint;
+use super::operations;
+use super::request::{Call, MEDIA_TYPE};
+use crate::api::{API, ENDPOINTS};
+use crate::app::App;
+use crate::error::ApiError;
+use crate::http::Reply;
+
+type Answer = Result<Reply, ApiError>;
+
+/// Adds a route whose every method `handler` answers.
+pub fn answer<F, H>(router: Router, app: &Arc<App>, path: String, handler: H) -> Router
+where
+    F: Future<Output = Answer> + Send,
+    H: Fn(Arc<App>, Request) -> F + Clone + Send + Sync + 'static,
+{
+    // Routes live as long as the process; their patterns label the metrics.
+    let route: &'static str = path.leak();
+    let app = Arc::clone(app);
+    router.route(
+        route,
+        any(move |request: Request| {
+            let answer = handler(Arc::clone(&app), request);
+            async move {
+                let mut reply = answer.await.unwrap_or_else(Reply::from);
+                reply.route = route;
+                reply
+            }
+        }),
+    )
+}
+
+/// Every path of every resource that the database holds.
+pub fn router(app: &Arc<App>) -> Router {
+    let mut router = Router::new();
+    for endpoint in ENDPOINTS.iter().copied() {
+        let resource = endpoint.resource;
+        for path in [Some(resource.kind), resource.alias].into_iter().flatten() {
+            let root = format!("{}/{path}", API.prefix);
+            router = answer(router, app, root.clone(), move |app, request| {
+                collection(app, endpoint, request)
+            });
+            let member_path = format!("{root}/{{id}}");
+            router = answer(router, app, member_path.clone(), move |app, request| {
+                member(app, endpoint, request)
+            });
+            for (position, relationship) in resource.relationships.iter().enumerate() {
+                let name = relationship.name;
+                let linkage_path = format!("{member_path}/relationships/{name}");
+                router = answer(router, app, linkage_path, move |app, request| {
+                    linkage(app, endpoint, position, request)
+                });
+                let related_path = format!("{member_path}/{name}");
+                router = answer(router, app, related_path, move |app, request| {
+                    related(app, endpoint, position, request)
+                });
+            }
+        }
+    }
+    router
+}
+
+/// The id in the path, decoded; the service has checked that it can be.
+fn id_segment(request: &Request) -> String {
+    const BEFORE: usize = 5; // "", api, rest, admin, <type>
+    let segment = request.uri().path().split('/').nth(BEFORE).unwrap_or_default();
+    percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
+}
+
+fn not_allowed(call: &Call, allow: &str) -> ApiError {
+    ApiError::method_not_allowed(&call.method, allow)
+}
+
+/// The methods of a path, as `Allow` lists them.
+fn allowed(methods: &[(bool, &'static str)]) -> String {
+    let listed: Vec<&str> =
+        methods.iter().filter(|(offered, _)| *offered).map(|(_, method)| *method).collect();
+    listed.join(", ")
+}
+
+async fn collection(app: Arc<App>, endpoint: &'static Endpoint, request: Request) -> Answer {
+    let (call, body) = Call::admit(&app, request).await?;
+    let verbs = endpoint.resource.verbs;
+    match call.method {
+        Method::GET | Method::HEAD if verbs.read => list(call, endpoint.resource).await,
+        Method::POST if verbs.create => create(call, body, endpoint).await,
+        _ => {
+            let allow = allowed(&[(verbs.read, "GET, HEAD"), (verbs.create, "POST")]);
+            Err(not_allowed(&call, &allow))
+        }
+    }
+}
+
+async fn list(call: Call, resource: &'static Resource) -> Answer {
+    call.check_accept()?;
+    let query = Query::parse(&API, resource, &call.params, Scope::List)?;
+    query.check()?;
+    let reading = Reading {
+        resource,
+        filters: query.filters()?,
+        sort: query.sort.clone(),
+        page: query.page,
+        include: query.include.clone(),
+    };
+    let listing = call.app.store.list(reading).await?;
+    let body = write_collection(
+        &call.base,
+        resource,
+        &listing.records,
+        &query,
+        &listing.included,
+        &call.params,
+        listing.total,
+    );
+    Ok(Reply::tagged(StatusCode::OK, MEDIA_TYPE, body))
+}
+
+async fn create(call: Call, body: Body, endpoint: &'static Endpoint) -> Answer {
+    let resource = endpoint.resource;
+    let document = RecordDocument::parse(&call.document(body).await?)?;
+    let query = Query::parse(&API, resource, &call.params, Scope::Write)?;
+    let mut input = document.create(resource, query.collected.clone())?;
+    call.app.seal(resource, &mut input)?;
+    let moment = call.app.moment();
+    let caller = call.caller.clone();
+    let created = call
+        .app
+        .store
+        .write(async move |tx| operations::create(tx, &caller, endpoint, input, moment).await);
+    let record = created.await?;
+    let location = call.base.member_url(resource, &record.id);
+    Ok(written(&call, resource, record, &query, StatusCode::CREATED).await?.at(location))
+}
+
+/// The answer to a write: the record as it was stored, with what it includes.
+async fn written(
+    call: &Call,
+    resource: &'static Resource,
+    record: Record,
+    query: &Query,
+    status: StatusCode,
+) -> Answer {
+    let (record, included) = if query.include.is_empty() {
+        (record, Included::new())
+    } else {
+        let shown = call.app.store.show(resource, record.key(), &query.include).await?;
+        shown.unwrap_or_else(|| (record, Included::new()))
+    };
+    let body = write_member(&call.base, resource, Some(&record), query, &included);
+    Ok(Reply::tagged(status, MEDIA_TYPE, body))
+}
+
+async fn member(app: Arc<App>, endpoint: &'static Endpoint, request: Request) -> Answer {
+    let id = id_segment(&request);
+    let (call, body) = Call::admit(&app, request).await?;
+    let verbs = endpoint.resource.verbs;
+    match call.method {
+        Method::GET | Method::HEAD if verbs.read => show(call, endpoint.resource, &id).await,
+        Method::PATCH | Method::PUT if verbs.update => update(call, body, endpoint, &id).await,
+        Method::DELETE if verbs.delete => delete(call, endpoint.resource, &id).await,
+        _ => {
+            let allow = allowed(&[
+                (verbs.read, "GET, HEAD"),
+                (verbs.update, "PATCH, PUT"),
+                (verbs.delete, "DELETE"),
+            ]);
+            Err(not_allowed(&call, &allow))
+        }
+    }
+}
+
+/// The id of a read or a delete: anything but an integer is 400, code 103.
+fn key(id: &str) -> Result<(i64, String), Error> {
+    let (key, shown) = integer_id(id).ok_or_else(|| Error::invalid_id(id))?;
+    Ok((key, shown.into_owned()))
+}
+
+/// The id of an update: whatever is no record's id is not found, with the text of the URL.
+fn key_to_change(id: &str) -> Result<i64, Error> {
+    integer_id(id).map(|(key, _)| key).ok_or_else(|| Error::record_not_found(id))
+}
+
+async fn show(call: Call, resource: &'static Resource, id: &str) -> Answer {
+    call.check_accept()?;
+    let query = Query::parse(&API, resource, &call.params, Scope::Member)?;
+    query.check()?;
+    let (key, shown_id) = key(id)?;
+    let found = call.app.store.show(resource, key, &query.include).await?;
+    let (record, included) = found.ok_or_else(|| Error::record_not_found(&shown_id))?;
+    let body = write_member(&call.base, resource, Some(&record), &query, &included);
+    Ok(Reply::tagged(StatusCode::OK, MEDIA_TYPE, body))
+}
+
+async fn update(call: Call, body: Body, endpoint: &'static Endpoint, id: &str) -> Answer {
+    let resource = endpoint.resource;
+    let document = RecordDocument::parse(&call.document(body).await?)?;
+    let query = Query::parse(&API, resource, &call.params, Scope::Write)?;
+    let mut input = document.update(resource, id, query.collected.clone())?;
+    let key = key_to_change(id)?;
+    call.app.seal(resource, &mut input)?;
+    let record = change(&call, endpoint, key, input, query.clone()).await?;
+    written(&call, resource, record, &query, StatusCode::OK).await
+}
+
+async fn change(
+    call: &Call,
+    endpoint: &'static Endpoint,
+    key: i64,
+    input: Input,
+    query: Query,
+) -> Result<Record, ApiError> {
+    let moment = call.app.moment();
+    let caller = call.caller.clone();
+    let precondition = call.precondition(query);
+    let changed = call.app.store.write(async move |tx| {
+        operations::update(tx, &caller, endpoint, key, input, &precondition, moment).await
+    });
+    changed.await
+}
+
+async fn delete(call: Call, resource: &'static Resource, id: &str) -> Answer {
+    call.check_accept()?;
+    let (key, shown_id) = key(id)?;
+    let query = Query::parse(&API, resource, &Params::default(), Scope::Write)?;
+    let moment = call.app.moment();
+    let caller = call.caller.clone();
+    let precondition = call.precondition(query);
+    let deleted = call.app.store.write(async move |tx| {
+        operations::delete(tx, &caller, resource, key, &shown_id, &precondition, moment).await
+    });
+    deleted.await?;
+    Ok(Reply::no_content())
+}
+
+async fn linkage(
+    app: Arc<App>,
+    endpoint: &'static Endpoint,
+    position: usize,
+    request: Request,
+) -> Answer {
+    let id = id_segment(&request);
+    let (call, body) = Call::admit(&app, request).await?;
+    let writable =
+        endpoint.resource.verbs.update && endpoint.resource.relationships[position].updatable;
+    match call.method {
+        Method::GET | Method::HEAD => show_linkage(call, endpoint.resource, position, &id).await,
+        Method::PATCH | Method::PUT | Method::DELETE if writable => {
+            change_linkage(call, body, endpoint, position, &id).await
+        }
+        _ => {
+            let allow = allowed(&[(true, "GET, HEAD"), (writable, "PATCH, PUT, DELETE")]);
+            Err(not_allowed(&call, &allow))
+        }
+    }
+}
+
+async fn show_linkage(
+    call: Call,
+    resource: &'static Resource,
+    position: usize,
+    id: &str,
+) -> Answer {
+    call.check_accept()?;
+    let (key, shown_id) = key(id)?;
+    let found = call.app.store.show(resource, key, &Include::default()).await?;
+    let (record, _) = found.ok_or_else(|| Error::record_not_found(&shown_id))?;
+    let link = record.links[position];
+    let body = write_linkage(&call.base, resource, &record.id, position, link);
+    Ok(Reply::tagged(StatusCode::OK, MEDIA_TYPE, body))
+}
+
+/// Points a to-one relationship somewhere else, or nowhere.
+async fn change_linkage(
+    call: Call,
+    body: Body,
+    endpoint: &'static Endpoint,
+    position: usize,
+    id: &str,
+) -> Answer {
+    let resource = endpoint.resource;
+    let link = if call.method == Method::DELETE {
+        call.check_accept()?;
+        None
+    } else {
+        let document = LinkageDocument::parse(&call.document(body).await?)?;
+        decode_linkage(&document, &resource.relationships[position])?
+    };
+    let key = key_to_change(id)?;
+    let input =
+        Input { links: vec![(position, link)], id: Some(id.to_owned()), ..Input::default() };
+    let query = Query::parse(&API, resource, &Params::default(), Scope::Write)?;
+    change(&call, endpoint, key, input, query).await?;
+    Ok(Reply::no_content())
+}
+
+async fn related(
+    app: Arc<App>,
+    endpoint: &'static Endpoint,
+    position: usize,
+    request: Request,
+) -> Answer {
+    let id = id_segment(&request);
+    let (call, _) = Call::admit(&app, request).await?;
+    if !call.reads() {
+        return Err(not_allowed(&call, "GET, HEAD"));
+    }
+    call.check_accept()?;
+    let (key, shown_id) = key(&id)?;
+    let target = API.target(&endpoint.resource.relationships[position]);
+    let query = Query::parse(&API, target, &call.params, Scope::List)?;
+    query.check()?;
+    query.filters()?;
+    let source = call.app.store.show(endpoint.resource, key, &Include::default()).await?;
+    let (source, _) = source.ok_or_else(|| Error::record_not_found(&shown_id))?;
+    let found = match source.links[position] {
+        None => None,
+        Some(link) => call.app.store.show(target, link, &query.include).await?,
+    };
+    let (record, included) =
+        found.map_or((None, Included::new()), |(record, included)| (Some(record), included));
+    let body = write_member(&call.base, target, record.as_ref(), &query, &included);
+    Ok(Reply::tagged(StatusCode::OK, MEDIA_TYPE, body))
+}

@@ -1,0 +1,205 @@
+//! A real server over a real temporary database, and a real HTTP client to talk to it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+use store::Store;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tollkeeper::api::API;
+use tollkeeper::app::App;
+use tollkeeper::clock;
+use tollkeeper::commands::add_operator;
+use tollkeeper::http::{Limits, Listener, Service, install_recorder, serve};
+
+/// The media type of JSON:API.
+pub const MEDIA_TYPE: &str = "application/vnd.api+json";
+/// Key of the tokens of every test server.
+pub const SECRET: &str = "test secret, long enough to be one";
+/// Password of the operator `admin`.
+pub const PASSWORD: &str = "a good password";
+
+/// One running server with a database of its own. Stops when dropped.
+pub struct TestApp {
+    /// The application, for what HTTP cannot see.
+    pub app: Arc<App>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// A good token of the operator `admin`.
+    pub token: String,
+    /// The database file.
+    pub database: PathBuf,
+    client: reqwest::Client,
+    _directory: tempfile::TempDir,
+    _stop: tokio::sync::oneshot::Sender<()>,
+}
+
+/// An answer, read completely.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body's bytes as text.
+    pub body: String,
+}
+
+impl Reply {
+    /// The body as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|error| panic!("no JSON ({error}): {:?}", self.body))
+    }
+
+    /// A header's text; empty when there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+
+    /// Code and detail of every error, as `code detail`.
+    #[track_caller]
+    pub fn errors(&self) -> Vec<String> {
+        let json = self.json();
+        let errors = json["errors"].as_array().expect("an error document");
+        errors
+            .iter()
+            .map(|error| {
+                format!("{} {}", error["code"].as_str().unwrap(), error["detail"].as_str().unwrap())
+            })
+            .collect()
+    }
+}
+
+impl TestApp {
+    /// Starts a server on an empty database with one operator, `admin`.
+    pub async fn start() -> Self {
+        Self::start_with(600).await
+    }
+
+    /// Starts a server whose tokens live this long.
+    pub async fn start_with(token_lifetime_secs: u32) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let database = directory.path().join("test.db");
+        let store = Store::open(&format!("sqlite:{}", database.display()), API).unwrap();
+        let secret = Some(SECRET.to_owned());
+        let app = App::new(store, secret, token_lifetime_secs, clock::system).await.unwrap();
+        add_operator(&app, "admin", PASSWORD, None).await.unwrap();
+        let token = app.tokens.issue(1, 0, app.now()).unwrap();
+        install_recorder().unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let service = Service::new(app.router(), &[]);
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        tokio::spawn(serve(
+            Listener { tcp, tls: None },
+            service,
+            Limits { connections_max: 1000 },
+            async {
+                let _ = stopped.await;
+            },
+        ));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { app, address, token, database, client, _directory: directory, _stop: stop }
+    }
+
+    /// Sends a request with exactly these headers. `path` is below `/api/rest/admin` unless it
+    /// begins with `//`, which stands for the root.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Vec<u8>>,
+    ) -> Reply {
+        let path = match path.strip_prefix("//") {
+            Some(path) => format!("/{path}"),
+            None => format!("/api/rest/admin{path}"),
+        };
+        let url = format!("http://{}{path}", self.address);
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            );
+        }
+        let request = self.client.request(method, url).headers(map).body(body.into());
+        let response = request.send().await.expect("the server answers");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = String::from_utf8(response.bytes().await.unwrap().to_vec()).unwrap();
+        Reply { status, headers, body }
+    }
+
+    /// `GET` as `admin`.
+    pub async fn get(&self, path: &str) -> Reply {
+        let headers = [("accept", MEDIA_TYPE), ("authorization", &self.token)];
+        self.send("GET", path, &headers, "").await
+    }
+
+    /// `DELETE` as `admin`.
+    pub async fn delete(&self, path: &str) -> Reply {
+        let headers = [("accept", MEDIA_TYPE), ("authorization", &self.token)];
+        self.send("DELETE", path, &headers, "").await
+    }
+
+    /// A request with a JSON:API document as `admin`.
+    pub async fn write(&self, method: &str, path: &str, body: impl Into<Vec<u8>>) -> Reply {
+        let headers = [
+            ("accept", MEDIA_TYPE),
+            ("content-type", MEDIA_TYPE),
+            ("authorization", &self.token),
+        ];
+        self.send(method, path, &headers, body).await
+    }
+
+    /// `POST` of a JSON document as `admin`.
+    pub async fn post(&self, path: &str, document: Value) -> Reply {
+        self.write("POST", path, document.to_string()).await
+    }
+
+    /// `PATCH` of a JSON document as `admin`.
+    pub async fn patch(&self, path: &str, document: Value) -> Reply {
+        self.write("PATCH", path, document.to_string()).await
+    }
+
+    /// Creates a record and returns its id.
+    #[track_caller]
+    pub fn create(
+        &self,
+        kind: &str,
+        attributes: Value,
+        relationships: Value,
+    ) -> impl Future<Output = String> {
+        let document = serde_json::json!({"data": {
+            "type": kind, "attributes": attributes, "relationships": relationships,
+        }});
+        async move {
+            let reply = self.post(&format!("/{kind}"), document).await;
+            assert_eq!(reply.status, 201, "{}", reply.body);
+            reply.json()["data"]["id"].as_str().unwrap().to_owned()
+        }
+    }
+
+    /// Sends raw bytes on a connection of their own and reads until the server closes it, or for
+    /// two seconds.
+    pub async fn raw(&self, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        let reading = stream.read_to_end(&mut answer);
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), reading).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+/// A linkage to a record.
+pub fn linkage(kind: &str, id: &str) -> Value {
+    serde_json::json!({"data": {"type": kind, "id": id}})
+}

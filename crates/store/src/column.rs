@@ -1,0 +1,91 @@
+//! Values to columns and back: the one place that knows how SQLite holds each kind.
+
+use compact_str::CompactString;
+use decimal::Decimal;
+use jiff::Timestamp;
+use jsonapi::{Kind, Value};
+use rusqlite::Row;
+use rusqlite::types::{Value as Sql, ValueRef};
+use uuid::Uuid;
+
+use crate::error::StoreError;
+
+/// The column form of a value.
+pub fn to_sql(value: &Value) -> Sql {
+    match value {
+        Value::Null => Sql::Null,
+        Value::Bool(bool) => Sql::Integer(i64::from(*bool)),
+        Value::Int(int) => Sql::Integer(*int),
+        Value::Decimal(decimal) => Sql::Blob(decimal.to_ordered_bytes().to_vec()),
+        Value::Text(text) => Sql::Text(text.to_string()),
+        Value::Uuid(uuid) => Sql::Blob(uuid.as_bytes().to_vec()),
+        Value::Time(time) => Sql::Integer(time.as_microsecond()),
+        Value::Ids(ids) => Sql::Blob(ids_to_bytes(ids)),
+        Value::Json(json) => Sql::Text(json.to_string()),
+    }
+}
+
+/// A foreign key.
+pub fn link_to_sql(link: Option<i64>) -> Sql {
+    link.map_or(Sql::Null, Sql::Integer)
+}
+
+/// Reads the column at `index` as an attribute's kind.
+pub fn from_row(row: &Row<'_>, index: usize, kind: Kind) -> Result<Value, StoreError> {
+    let stored = row.get_ref(index)?;
+    read(stored, kind).ok_or_else(|| {
+        StoreError::Malformed(row.as_ref().column_name(index).unwrap_or_default().to_owned())
+    })
+}
+
+fn read(stored: ValueRef<'_>, kind: Kind) -> Option<Value> {
+    Some(match (kind, stored) {
+        (_, ValueRef::Null) => Value::Null,
+        (Kind::Text | Kind::Enumeration(_), ValueRef::Text(bytes)) => {
+            Value::Text(CompactString::from_utf8(bytes).ok()?)
+        }
+        (Kind::Decimal, ValueRef::Blob(bytes)) => {
+            Value::Decimal(Decimal::from_ordered_bytes(bytes.try_into().ok()?)?)
+        }
+        (Kind::Integer { .. }, ValueRef::Integer(int)) => Value::Int(int),
+        (Kind::Boolean, ValueRef::Integer(int)) => Value::Bool(int != 0),
+        (Kind::Uuid, ValueRef::Blob(bytes)) => Value::Uuid(Uuid::from_slice(bytes).ok()?),
+        (Kind::Timestamp, ValueRef::Integer(micros)) => {
+            Value::Time(Timestamp::from_microsecond(micros).ok()?)
+        }
+        (Kind::IdList, ValueRef::Blob(bytes)) => Value::Ids(ids_from_bytes(bytes)?),
+        (Kind::Json, ValueRef::Text(bytes)) => {
+            Value::Json(std::str::from_utf8(bytes).ok()?.to_owned().into_boxed_str())
+        }
+        _ => return None,
+    })
+}
+
+/// Each id as 8 bytes, big-endian with the sign bit flipped: bytes sort as lists of ids do.
+fn ids_to_bytes(ids: &[i64]) -> Vec<u8> {
+    ids.iter().flat_map(|id| (id ^ i64::MIN).to_be_bytes()).collect()
+}
+
+fn ids_from_bytes(bytes: &[u8]) -> Option<Vec<i64>> {
+    bytes
+        .chunks(8)
+        .map(|chunk| chunk.try_into().ok().map(|chunk| i64::from_be_bytes(chunk) ^ i64::MIN))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn id_lists_round_trip_and_sort_like_lists() {
+        let lists: [&[i64]; 6] = [&[], &[-5], &[1], &[1, 2], &[3], &[i64::MAX]];
+        for pair in lists.windows(2) {
+            assert!(ids_to_bytes(pair[0]) < ids_to_bytes(pair[1]), "{pair:?}");
+        }
+        for list in lists {
+            assert_eq!(ids_from_bytes(&ids_to_bytes(list)).as_deref(), Some(list));
+        }
+        assert_eq!(ids_from_bytes(&[1, 2, 3]), None);
+    }
+}

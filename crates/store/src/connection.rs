@@ -1,0 +1,56 @@
+//! How a connection to SQLite is set up, for the writer and for readers.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::functions::FunctionFlags;
+use rusqlite::{Connection, OpenFlags};
+
+/// Prepared statements kept per connection.
+const STATEMENTS_CACHED: usize = 128;
+/// How long a connection waits for another process that holds the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Page cache of the writer, in KiB: the inner pages of every index that a create touches.
+const WRITER_CACHE_KIB: i64 = 24 * 1024;
+/// Page cache of one reader, in KiB; the rest is in the operating system's cache.
+const READER_CACHE_KIB: i64 = 2 * 1024;
+/// WAL pages between checkpoints: larger than the default, so that a page changed by many
+/// commits is copied back once.
+const CHECKPOINT_PAGES: i64 = 4000;
+
+/// The connection that writes: durable commits, foreign keys enforced.
+pub fn writer(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    prepare(&connection, WRITER_CACHE_KIB)?;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "query_only", true)?;
+    prepare(&connection, READER_CACHE_KIB)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    // SQLite's own `lower` knows ASCII only; filters ignore case in every script.
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("lower", 1, flags, |context| {
+        let text: Option<String> = context.get(0)?;
+        Ok(text.map(|text| text.to_lowercase()))
+    })
+}

@@ -1,0 +1,192 @@
+//! The write lane: many waiting operations, one commit.
+//!
+//! One thread owns the only writing connection. It takes whatever operations are waiting, runs
+//! each in a savepoint of one shared transaction (a refusal rolls back only itself), commits
+//! once, and only then answers them all. Nothing is acknowledged before it is durable.
+
+use std::ops::AsyncFnOnce;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::StoreError;
+use crate::table::Tables;
+
+/// Operations that may wait before new ones are turned away.
+const QUEUE_MAX: usize = 2048;
+/// Operations that share one commit at most.
+const BATCH_MAX: usize = 256;
+
+/// The transaction that an operation runs in, shared with its neighbours.
+#[derive(Debug)]
+pub struct Tx {
+    pub(crate) connection: Connection,
+    pub(crate) tables: Arc<Tables>,
+    /// Changes of the totals by type, written once before the commit.
+    pub(crate) totals: Vec<(&'static str, i64)>,
+}
+
+/// What is left to do when the fate of the shared transaction is known.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+type Job = Box<dyn FnOnce(&mut Tx) -> Answer + Send>;
+
+/// The queue to the writer thread.
+#[derive(Debug)]
+pub struct Lane {
+    queue: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Lane {
+    pub fn start(connection: Connection, tables: Arc<Tables>) -> std::io::Result<Self> {
+        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        let tx = Tx { connection, tables, totals: Vec::new() };
+        let thread =
+            std::thread::Builder::new().name("writer".into()).spawn(move || run(tx, jobs))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Operations waiting right now.
+    pub fn waiting(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity())
+    }
+
+    /// Runs an operation and answers once it is durable, or refused.
+    pub async fn write<T, E, F>(&self, operation: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: AsyncFnOnce(&mut Tx) -> Result<T, E> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |tx| {
+            let result = tx.attempt(operation);
+            Box::new(move |committed| {
+                let result = match (result, committed) {
+                    (Ok(value), Ok(())) => Ok(value),
+                    (Ok(_), Err(error)) => Err(E::from(error)),
+                    (Err(error), _) => Err(error),
+                };
+                // A caller that went away has no use for the answer.
+                let _ = answer.send(result);
+            })
+        });
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+        })?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Drop for Lane {
+    /// Lets the thread finish what is queued, so that nothing accepted is lost.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(mut tx: Tx, mut jobs: mpsc::Receiver<Job>) {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    while let Some(first) = jobs.blocking_recv() {
+        batch.push(first);
+        while batch.len() < BATCH_MAX
+            && let Ok(job) = jobs.try_recv()
+        {
+            batch.push(job);
+        }
+        tx.run_batch(&mut batch);
+    }
+}
+
+impl Tx {
+    fn run_batch(&mut self, batch: &mut Vec<Job>) {
+        let begun = self.execute("BEGIN IMMEDIATE");
+        let mut answers = Vec::with_capacity(batch.len());
+        for job in batch.drain(..) {
+            answers.push(job(self));
+        }
+        let committed = begun.and_then(|()| self.commit());
+        if let Err(error) = &committed {
+            tracing::error!(%error, source = ?error, "a shared transaction failed");
+        }
+        for answer in answers {
+            answer(committed.as_ref().copied().map_err(StoreError::repeated));
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        let committed = self.write_totals().and_then(|()| self.execute("COMMIT"));
+        self.totals.clear();
+        if committed.is_err() && !self.connection.is_autocommit() {
+            self.execute("ROLLBACK")?;
+        }
+        committed
+    }
+
+    fn write_totals(&mut self) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "INSERT INTO totals (kind, total) VALUES ($1, $2) \
+             ON CONFLICT (kind) DO UPDATE SET total = total + excluded.total",
+        )?;
+        for (kind, change) in self.totals.iter().filter(|(_, change)| *change != 0) {
+            statement.execute((kind, change))?;
+        }
+        Ok(())
+    }
+
+    /// Runs one operation in its savepoint; refusals, errors and panics leave nothing behind.
+    fn attempt<T, E, F>(&mut self, operation: F) -> Result<T, E>
+    where
+        E: From<StoreError>,
+        F: AsyncFnOnce(&mut Tx) -> Result<T, E>,
+    {
+        if self.connection.is_autocommit() {
+            // The shared transaction could not begin, or SQLite has already rolled it back.
+            return Err(StoreError::Unavailable(rusqlite::Error::InvalidQuery).into());
+        }
+        let totals = self.totals.clone();
+        self.execute("SAVEPOINT operation")?;
+        let result = catch_unwind(AssertUnwindSafe(|| at_once(operation(self))))
+            .unwrap_or_else(|_| Err(StoreError::Panicked.into()));
+        if result.is_err() {
+            self.totals = totals;
+            if !self.connection.is_autocommit() {
+                self.execute("ROLLBACK TO operation")?;
+            }
+        }
+        if !self.connection.is_autocommit() {
+            self.execute("RELEASE operation")?;
+        }
+        result
+    }
+
+    fn execute(&self, sql: &'static str) -> Result<(), StoreError> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    pub(crate) fn count(&mut self, kind: &'static str, change: i64) {
+        match self.totals.iter_mut().find(|(counted, _)| *counted == kind) {
+            Some((_, total)) => *total += change,
+            None => self.totals.push((kind, change)),
+        }
+    }
+}
+
+/// Runs an operation that waits on nothing but its transaction, which SQLite answers at once.
+fn at_once<T>(operation: impl Future<Output = T>) -> T {
+    match pin!(operation).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("an operation waited for something other than its transaction"),
+    }
+}

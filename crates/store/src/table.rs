@@ -1,0 +1,98 @@
+//! A definition as a table: names of columns and the statements that never change.
+
+use std::collections::HashMap;
+
+use jsonapi::{Api, Id, Record, Resource};
+use rusqlite::Row;
+
+use crate::column;
+use crate::error::StoreError;
+
+/// The table of one resource. Attribute `min-balance` is column `min_balance`, relationship
+/// `contractor` is column `contractor_id`.
+#[derive(Debug)]
+pub struct Table {
+    pub resource: &'static Resource,
+    pub name: String,
+    /// One for each attribute.
+    pub columns: Vec<String>,
+    /// One for each relationship.
+    pub keys: Vec<String>,
+    /// `SELECT id, … FROM …`, to be continued with a condition.
+    pub select: String,
+    pub select_one: String,
+    pub insert: String,
+    pub delete: String,
+}
+
+impl Table {
+    fn new(resource: &'static Resource) -> Self {
+        let snake = |name: &str| name.replace('-', "_");
+        let name = snake(resource.kind);
+        let columns: Vec<String> =
+            resource.attributes.iter().map(|attribute| snake(attribute.name)).collect();
+        let keys: Vec<String> =
+            resource.relationships.iter().map(|link| format!("{}_id", snake(link.name))).collect();
+        let all = [columns.as_slice(), keys.as_slice()].concat();
+        let listed = all.join(", ");
+        let markers: Vec<String> = (1..=all.len()).map(|number| format!("${number}")).collect();
+        let select = format!("SELECT id, {listed} FROM {name}");
+        Self {
+            resource,
+            select_one: format!("{select} WHERE id = $1"),
+            insert: format!(
+                "INSERT INTO {name} ({listed}) VALUES ({}) RETURNING id",
+                markers.join(", ")
+            ),
+            delete: format!("DELETE FROM {name} WHERE id = $1"),
+            select,
+            name,
+            columns,
+            keys,
+        }
+    }
+
+    /// The foreign key of a relationship.
+    pub fn key(&self, relationship: &str) -> &str {
+        let position = self.resource.relationship(relationship);
+        &self.keys[position.expect("definitions name their own relationships")]
+    }
+
+    /// Reads a row of [`Table::select`].
+    pub fn record(&self, row: &Row<'_>) -> Result<Record, StoreError> {
+        let id = Id::Int(row.get(0)?);
+        let mut values = Vec::with_capacity(self.columns.len());
+        for (position, attribute) in self.resource.attributes.iter().enumerate() {
+            values.push(column::from_row(row, position + 1, attribute.kind)?);
+        }
+        let mut links = Vec::with_capacity(self.keys.len());
+        for position in 0..self.keys.len() {
+            links.push(row.get(self.columns.len() + 1 + position)?);
+        }
+        Ok(Record { id, values, links })
+    }
+}
+
+/// The tables of all resources that are stored.
+#[derive(Debug)]
+pub struct Tables {
+    by_kind: HashMap<&'static str, Table>,
+}
+
+impl Tables {
+    pub fn new(api: &Api) -> Self {
+        let by_kind =
+            api.resources.iter().map(|resource| (resource.kind, Table::new(resource))).collect();
+        Self { by_kind }
+    }
+
+    /// The table of a resource of this API.
+    pub fn of(&self, resource: &Resource) -> &Table {
+        self.named(resource.kind)
+    }
+
+    /// The table of a type of this API.
+    pub fn named(&self, kind: &str) -> &Table {
+        self.by_kind.get(kind).expect("resources come from the API that the store was opened with")
+    }
+}
