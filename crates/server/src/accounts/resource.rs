@@ -41,7 +41,8 @@ pub static ACCOUNTS: Resource = Resource {
         capacity("termination-capacity", "Calls at once as the vendor; null is no limit."),
         capacity("total-capacity", "Calls at once in both roles; null is no limit."),
         id_list("send-invoices-to", "Ids of the contacts who get invoices."),
-        integer("invoice-period-id", i64::MIN, i64::MAX, "Invoice period, 1 to 7; null is none."),
+        integer("invoice-period-id", 1, 7, "Invoice period; null is none.")
+            .one_of(&[1, 2, 3, 4, 5, 6, 7]),
         text("timezone", "IANA zone that days and invoice periods follow.").or_text("UTC"),
         timestamp("next-invoice-at", "End of the current invoice period.").internal(),
         integer("next-invoice-type-id", 1, 3, "Type of the next invoice.").internal(),
