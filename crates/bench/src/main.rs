@@ -1,0 +1,89 @@
+//! Measures tollkeeper against limits of the same machine in the same run: a constant answer of
+//! the same HTTP stack (A) and the group-commit insert rate of the database (G).
+//!
+//! `cargo run --release -p bench`. Figures are ratios, never absolute promises: the client runs
+//! on the same cores as the server.
+
+mod client;
+mod limit;
+mod report;
+mod server;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use report::{Measurement, Report};
+use server::ServerProcess;
+
+#[derive(Debug, Parser)]
+#[command(about = "Measures the server on this machine, all in one run")]
+struct Arguments {
+    /// Accounts in the database, one round each
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000, 1_000_000])]
+    accounts: Vec<u64>,
+    /// Connections at once, one measurement each
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64])]
+    connections: Vec<usize>,
+    /// Seconds for each measurement
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Where the figures go as JSON
+    #[arg(long, default_value = "target/bench.json")]
+    out: PathBuf,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+/// What the benchmark runs as a process of its own, so that its memory is the server's alone.
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// The server under test
+    #[command(hide = true)]
+    Serve { database: PathBuf, accounts: u64 },
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    if let Some(Role::Serve { database, accounts }) = arguments.role {
+        return server::serve(&database, accounts).await;
+    }
+    let time = Duration::from_secs_f64(arguments.seconds);
+    let mut report = Report::default();
+    report.insert_limit_per_sec = limit::inserts_per_sec(time)?;
+    println!("G  group-commit inserts: {:.0}/s", report.insert_limit_per_sec);
+    for accounts in arguments.accounts {
+        measure(&mut report, accounts, &arguments.connections, time).await?;
+    }
+    report.print();
+    if let Some(directory) = arguments.out.parent() {
+        tokio::fs::create_dir_all(directory).await?;
+    }
+    tokio::fs::write(&arguments.out, report.json())
+        .await
+        .with_context(|| format!("cannot write {}", arguments.out.display()))?;
+    println!("\nWritten to {}", arguments.out.display());
+    Ok(())
+}
+
+async fn measure(
+    report: &mut Report,
+    accounts: u64,
+    connections: &[usize],
+    time: Duration,
+) -> anyhow::Result<()> {
+    let process = ServerProcess::start(accounts).await?;
+    for &connections in connections {
+        for scenario in client::SCENARIOS {
+            let target = if scenario.constant { process.constant } else { process.address };
+            let run = client::run(scenario, target, &process.token, accounts, connections, time);
+            let mut measurement: Measurement = run.await?;
+            measurement.accounts = accounts;
+            report.add(measurement);
+        }
+    }
+    report.peak_memory_mib.push((accounts, process.peak_memory_mib()?));
+    Ok(())
+}

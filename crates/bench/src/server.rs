@@ -1,0 +1,175 @@
+//! The server under test, in a process of its own.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use jsonapi::{Id, Record, Value};
+use store::{NewOperator, Store, StoreError};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tollkeeper::accounts::ACCOUNTS;
+use tollkeeper::api::API;
+use tollkeeper::app::App;
+use tollkeeper::clock;
+use tollkeeper::contractors::CONTRACTORS;
+use tollkeeper::http::{Limits, Listener, Service, install_recorder};
+use tower::ServiceExt;
+use uuid::Uuid;
+
+/// Contractors that own the accounts.
+const CONTRACTORS_COUNT: i64 = 100;
+/// Accounts added in one transaction.
+const SLICE: u64 = 1_000;
+
+/// A running server.
+pub struct ServerProcess {
+    process: Child,
+    /// Where the API is.
+    pub address: SocketAddr,
+    /// Where the constant answer is.
+    pub constant: SocketAddr,
+    /// A token that does not expire.
+    pub token: String,
+    _directory: tempfile::TempDir,
+}
+
+impl ServerProcess {
+    /// Starts a server on a fresh database with that many accounts.
+    pub async fn start(accounts: u64) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let database = directory.path().join("bench.db");
+        eprintln!("filling a database with {accounts} accounts …");
+        fill(&database, accounts).await?;
+        let mut process = Command::new(std::env::current_exe()?)
+            .arg("serve")
+            .arg(&database)
+            .arg(accounts.to_string())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let stdout = process.stdout.take().context("the server has no output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let mut line = async || lines.next_line().await?.context("the server did not start");
+        let (address, constant, token) = (line().await?, line().await?, line().await?);
+        Ok(Self {
+            process,
+            address: address.parse()?,
+            constant: constant.parse()?,
+            token,
+            _directory: directory,
+        })
+    }
+
+    /// The most memory that the server has held so far.
+    pub fn peak_memory_mib(&self) -> anyhow::Result<u64> {
+        let id = self.process.id().context("the server has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        Ok(kib.context("the system does not tell peak memory")? / 1024)
+    }
+}
+
+/// Runs in the child: serves until it is killed, after saying where.
+pub async fn serve(database: &Path, _accounts: u64) -> anyhow::Result<()> {
+    let store = Store::open(&format!("sqlite:{}", database.display()), API)?;
+    install_recorder()?;
+    let app = App::new(store, Some("benchmark".to_owned()), 0, clock::system).await?;
+    let token = app.tokens.issue(1, 0, app.now())?;
+    let tcp = TcpListener::bind("127.0.0.1:0").await?;
+    let constant = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}\n{}\n{token}", tcp.local_addr()?, constant.local_addr()?);
+    tokio::spawn(serve_constant(constant));
+    let service = Service::new(app.router(), &[]);
+    let limits = Limits { connections_max: 1_000 };
+    let forever = std::future::pending();
+    tollkeeper::http::serve(Listener { tcp, tls: None }, service, limits, forever).await;
+    Ok(())
+}
+
+/// A: about 1 KB that never changes, from the same libraries without anything of ours.
+async fn serve_constant(listener: TcpListener) {
+    let body = "x".repeat(1_005);
+    let router = Router::new().route("/constant", get(move || async move { body }));
+    let router = Arc::new(router);
+    while let Ok((stream, _)) = listener.accept().await {
+        let _ = stream.set_nodelay(true);
+        let router = Arc::clone(&router);
+        tokio::spawn(async move {
+            let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                let router = Router::clone(&router);
+                async move {
+                    let request = request.map(axum::body::Body::new);
+                    Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_default())
+                }
+            });
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn fill(database: &Path, accounts: u64) -> anyhow::Result<()> {
+    let store = Store::open(&format!("sqlite:{}", database.display()), API)?;
+    let operator = NewOperator {
+        name: "bench".to_owned(),
+        password_hash: String::new(),
+        allowed_ips: None,
+        created_at: clock::system(),
+    };
+    let prepared: Result<(), StoreError> = store
+        .write(async move |tx| {
+            tx.insert_operator(&operator).await?;
+            for number in 0..CONTRACTORS_COUNT {
+                let mut values = CONTRACTORS.defaults();
+                values[0] = Value::text(format!("contractor {number}"));
+                for flag in ["enabled", "vendor", "customer"] {
+                    values[CONTRACTORS.attribute(flag).unwrap_or_default()] = Value::Bool(true);
+                }
+                tx.insert(&CONTRACTORS, values, vec![None]).await?;
+            }
+            Ok(())
+        })
+        .await;
+    prepared?;
+    let mut next = 0;
+    while next < accounts {
+        let slice = next..accounts.min(next + SLICE);
+        next = slice.end;
+        let filled: Result<(), StoreError> = store
+            .write(async move |tx| {
+                for number in slice {
+                    let Record { values, links, .. } = account(number);
+                    tx.insert(&ACCOUNTS, values, links).await?;
+                }
+                Ok(())
+            })
+            .await;
+        filled?;
+    }
+    Ok(())
+}
+
+fn account(number: u64) -> Record {
+    let mut values = ACCOUNTS.defaults();
+    let mut set = |name, value| values[ACCOUNTS.attribute(name).unwrap_or_default()] = value;
+    set("name", Value::text(format!("account {number}")));
+    set(
+        "uuid",
+        Value::Uuid(Uuid::from_u64_pair(number.wrapping_mul(0x9E37_79B9_7F4A_7C15), number)),
+    );
+    set("external-id", Value::Int(i64::try_from(number).unwrap_or_default()));
+    set("origination-capacity", Value::Int(100));
+    set("termination-capacity", Value::Int(110));
+    let contractor = i64::try_from(number).unwrap_or_default() % CONTRACTORS_COUNT + 1;
+    Record { id: Id::Int(0), values, links: vec![Some(contractor), None] }
+}
