@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 use report::{Measurement, Report};
 use server::ServerProcess;
 
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(about = "Measures the server on this machine, all in one run")]
 struct Arguments {
     /// Accounts in the database, one round each
@@ -29,6 +29,9 @@ struct Arguments {
     /// Seconds for each measurement
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// Only the scenarios whose name contains this, and the constant answer
+    #[arg(long, default_value = "")]
+    only: String,
     /// Where the figures go as JSON
     #[arg(long, default_value = "target/bench.json")]
     out: PathBuf,
@@ -37,25 +40,28 @@ struct Arguments {
 }
 
 /// What the benchmark runs as a process of its own, so that its memory is the server's alone.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Role {
     /// The server under test
     #[command(hide = true)]
-    Serve { database: PathBuf, accounts: u64 },
+    Serve {
+        /// Its database file
+        database: PathBuf,
+    },
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    if let Some(Role::Serve { database, accounts }) = arguments.role {
-        return server::serve(&database, accounts).await;
+    if let Some(Role::Serve { database }) = arguments.role {
+        return server::serve(&database).await;
     }
     let time = Duration::from_secs_f64(arguments.seconds);
     let mut report = Report::default();
     report.insert_limit_per_sec = limit::inserts_per_sec(time)?;
-    println!("G  group-commit inserts: {:.0}/s", report.insert_limit_per_sec);
-    for accounts in arguments.accounts {
-        measure(&mut report, accounts, &arguments.connections, time).await?;
+    println!("G  group-commit inserts of accounts: {:.0}/s", report.insert_limit_per_sec);
+    for &accounts in &arguments.accounts {
+        measure(&mut report, accounts, &arguments, time).await?;
     }
     report.print();
     if let Some(directory) = arguments.out.parent() {
@@ -71,12 +77,15 @@ async fn main() -> anyhow::Result<()> {
 async fn measure(
     report: &mut Report,
     accounts: u64,
-    connections: &[usize],
+    arguments: &Arguments,
     time: Duration,
 ) -> anyhow::Result<()> {
     let process = ServerProcess::start(accounts).await?;
-    for &connections in connections {
-        for scenario in client::SCENARIOS {
+    let chosen = client::SCENARIOS
+        .into_iter()
+        .filter(|scenario| scenario.constant || scenario.name.contains(&arguments.only));
+    for &connections in &arguments.connections {
+        for scenario in chosen.clone() {
             let target = if scenario.constant { process.constant } else { process.address };
             let run = client::run(scenario, target, &process.token, accounts, connections, time);
             let mut measurement: Measurement = run.await?;

@@ -53,7 +53,6 @@ impl ServerProcess {
         let mut process = Command::new(std::env::current_exe()?)
             .arg("serve")
             .arg(&database)
-            .arg(accounts.to_string())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
@@ -81,7 +80,7 @@ impl ServerProcess {
 }
 
 /// Runs in the child: serves until it is killed, after saying where.
-pub async fn serve(database: &Path, _accounts: u64) -> anyhow::Result<()> {
+pub async fn serve(database: &Path) -> anyhow::Result<()> {
     let store = Store::open(&format!("sqlite:{}", database.display()), API)?;
     install_recorder()?;
     let app = App::new(store, Some("benchmark".to_owned()), 0, clock::system).await?;
@@ -91,7 +90,7 @@ pub async fn serve(database: &Path, _accounts: u64) -> anyhow::Result<()> {
     println!("{}\n{}\n{token}", tcp.local_addr()?, constant.local_addr()?);
     tokio::spawn(serve_constant(constant));
     let service = Service::new(app.router(), &[]);
-    let limits = Limits { connections_max: 1_000 };
+    let limits = Limits { connections_max: 1_000, ..Limits::default() };
     let forever = std::future::pending();
     tollkeeper::http::serve(Listener { tcp, tls: None }, service, limits, forever).await;
     Ok(())

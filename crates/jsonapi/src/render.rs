@@ -281,8 +281,7 @@ fn write_quoted_int(out: &mut Vec<u8>, int: i64) {
 }
 
 fn write_int(out: &mut Vec<u8>, int: i64) {
-    use std::io::Write as _;
-    write!(out, "{int}").expect("writing to memory cannot fail");
+    out.extend_from_slice(itoa::Buffer::new().format(int).as_bytes());
 }
 
 fn write_value(out: &mut Vec<u8>, value: &Value) {

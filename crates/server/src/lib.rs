@@ -2,6 +2,9 @@
 //!
 //! `main` is a thin command line over this library; tests and the benchmark use it directly.
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub mod accounts;
 pub mod api;
 pub mod app;

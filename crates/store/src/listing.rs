@@ -1,6 +1,6 @@
 //! Lists and single records, with what they include, from one snapshot.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use jsonapi::{Filter, Include, Included, Page, Record, Resource, Sort};
@@ -167,7 +167,9 @@ fn order_by(table: &Table, sort: Sort) -> String {
     }
 }
 
-type Loaded = HashMap<(&'static str, i64), Record>;
+/// A record's type and key.
+type Key = (&'static str, i64);
+type Loaded = HashMap<Key, Record>;
 
 impl Tx {
     /// What `record` includes, as this transaction sees it.
@@ -197,13 +199,16 @@ fn include(
     }
     let mut loaded = Loaded::new();
     load(connection, tables, resource, &records.iter().collect::<Vec<_>>(), tree, &mut loaded)?;
+    let mut met: HashSet<Key> =
+        records.iter().map(|record| (resource.kind, record.key())).collect();
     let mut order = Vec::new();
     for record in records {
-        walk(tables, resource, record, tree, &loaded, &mut order);
+        walk(tables, resource, record, tree, &loaded, &mut |key| {
+            if met.insert(key) {
+                order.push(key);
+            }
+        });
     }
-    order.retain(|(kind, id)| {
-        *kind != resource.kind || !records.iter().any(|record| record.key() == *id)
-    });
     let mut included = Included::new();
     for key @ (kind, _) in order {
         let Some(record) = loaded.remove(&key) else { continue };
@@ -263,15 +268,13 @@ fn walk(
     record: &Record,
     tree: &Include,
     loaded: &Loaded,
-    order: &mut Vec<(&'static str, i64)>,
+    meet: &mut impl FnMut(Key),
 ) {
     for (position, below) in &tree.branches {
         let kind = resource.relationships[*position].kind;
         let Some(key) = record.links[*position].map(|id| (kind, id)) else { continue };
         let Some(found) = loaded.get(&key) else { continue };
-        if !order.contains(&key) {
-            order.push(key);
-        }
-        walk(tables, tables.named(kind).resource, found, below, loaded, order);
+        meet(key);
+        walk(tables, tables.named(kind).resource, found, below, loaded, meet);
     }
 }

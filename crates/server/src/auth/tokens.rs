@@ -1,15 +1,23 @@
 //! Tokens: JWT with HS256 and the claims of the contract (protocol 2.2).
 
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+/// Good tokens remembered; beyond, all are forgotten and verified again.
+const VERIFIED_MAX: usize = 1024;
 
 /// Issues and reads tokens.
 pub struct Tokens {
     encoding: EncodingKey,
     decoding: DecodingKey,
     validation: Validation,
+    /// Tokens whose signature was good: clients send the same one again and again.
+    verified: RwLock<HashMap<String, Verified>>,
     /// 0: tokens do not expire.
     lifetime_secs: i64,
 }
@@ -21,6 +29,14 @@ pub struct Claims {
     pub operator: i64,
     /// When it was issued, as far as its expiry tells.
     pub issued_at_secs: Option<i64>,
+}
+
+/// What a correctly signed token says, before the clock is asked.
+#[derive(Clone, Copy, Debug)]
+struct Verified {
+    operator: i64,
+    expires_at_secs: Option<i64>,
+    not_before_secs: Option<i64>,
 }
 
 /// The payload, members in the contract's order.
@@ -53,6 +69,7 @@ impl Tokens {
             encoding: EncodingKey::from_secret(secret.as_bytes()),
             decoding: DecodingKey::from_secret(secret.as_bytes()),
             validation,
+            verified: RwLock::default(),
             lifetime_secs: i64::from(lifetime_secs),
         }
     }
@@ -76,32 +93,46 @@ impl Tokens {
     /// Reads a token; `None` for any that is not valid now.
     #[must_use]
     pub fn read(&self, token: &str, now: Timestamp) -> Option<Claims> {
+        let verified = self.verified(token)?;
+        let expires_at = verified.expires_at_secs.filter(|_| self.lifetime_secs > 0);
+        let too_late = expires_at.is_some_and(|at| at <= now.as_second());
+        let too_early = verified.not_before_secs.is_some_and(|at| at > now.as_second());
+        (!too_late && !too_early).then(|| Claims {
+            operator: verified.operator,
+            issued_at_secs: expires_at.map(|at| at - self.lifetime_secs),
+        })
+    }
+
+    /// Checks signature, algorithm, audience and form, once for each token.
+    fn verified(&self, token: &str) -> Option<Verified> {
+        let known =
+            self.verified.read().unwrap_or_else(PoisonError::into_inner).get(token).copied();
+        if known.is_some() {
+            return known;
+        }
         let presented: Presented = decode(token, &self.decoding, &self.validation).ok()?.claims;
-        let expires = presented.exp.as_ref().map(seconds);
-        if expires
-            .is_some_and(|at| at.is_none_or(|at| self.lifetime_secs > 0 && at <= now.as_second()))
-        {
-            return None;
-        }
-        if presented
-            .nbf
-            .as_ref()
-            .is_some_and(|nbf| seconds(nbf).is_none_or(|at| at > now.as_second()))
-        {
-            return None;
-        }
+        // A time that is no number is no time that could be checked.
+        let seconds = |time: Option<Value>| match time {
+            None => Some(None),
+            Some(time) => time.as_i64().map(Some),
+        };
         let operator = match &presented.sub {
             Value::Number(number) => number.as_i64()?,
             Value::String(text) => text.parse().ok()?,
             _ => return None,
         };
-        let expiring = expires.flatten().filter(|_| self.lifetime_secs > 0);
-        Some(Claims { operator, issued_at_secs: expiring.map(|at| at - self.lifetime_secs) })
+        let verified = Verified {
+            operator,
+            expires_at_secs: seconds(presented.exp)?,
+            not_before_secs: seconds(presented.nbf)?,
+        };
+        let mut kept = self.verified.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= VERIFIED_MAX {
+            kept.clear();
+        }
+        kept.insert(token.to_owned(), verified);
+        Some(verified)
     }
-}
-
-fn seconds(value: &Value) -> Option<i64> {
-    value.as_i64()
 }
 
 impl std::fmt::Debug for Tokens {

@@ -96,12 +96,13 @@ fn allowed(methods: &[(bool, &'static str)]) -> String {
     listed.join(", ")
 }
 
+/// Writes are boxed: their state is large, and every read would carry room for it.
 async fn collection(app: Arc<App>, endpoint: &'static Endpoint, request: Request) -> Answer {
     let (call, body) = Call::admit(&app, request).await?;
     let verbs = endpoint.resource.verbs;
     match call.method {
         Method::GET | Method::HEAD if verbs.read => list(call, endpoint.resource).await,
-        Method::POST if verbs.create => create(call, body, endpoint).await,
+        Method::POST if verbs.create => Box::pin(create(call, body, endpoint)).await,
         _ => {
             let allow = allowed(&[(verbs.read, "GET, HEAD"), (verbs.create, "POST")]);
             Err(not_allowed(&call, &allow))
@@ -174,8 +175,10 @@ async fn member(app: Arc<App>, endpoint: &'static Endpoint, request: Request) ->
     let verbs = endpoint.resource.verbs;
     match call.method {
         Method::GET | Method::HEAD if verbs.read => show(call, endpoint.resource, &id).await,
-        Method::PATCH | Method::PUT if verbs.update => update(call, body, endpoint, &id).await,
-        Method::DELETE if verbs.delete => delete(call, endpoint.resource, &id).await,
+        Method::PATCH | Method::PUT if verbs.update => {
+            Box::pin(update(call, body, endpoint, &id)).await
+        }
+        Method::DELETE if verbs.delete => Box::pin(delete(call, endpoint.resource, &id)).await,
         _ => {
             let allow = allowed(&[
                 (verbs.read, "GET, HEAD"),
@@ -263,7 +266,7 @@ async fn linkage(
     match call.method {
         Method::GET | Method::HEAD => show_linkage(call, endpoint.resource, position, &id).await,
         Method::PATCH | Method::PUT | Method::DELETE if writable => {
-            change_linkage(call, body, endpoint, position, &id).await
+            Box::pin(change_linkage(call, body, endpoint, position, &id)).await
         }
         _ => {
             let allow = allowed(&[(true, "GET, HEAD"), (writable, "PATCH, PUT, DELETE")]);
