@@ -1,34 +1,46 @@
 //! What `/metrics` tells, in the Prometheus text format.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use metrics::{describe_gauge, describe_histogram, gauge, histogram};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use store::Figures;
 
 const DURATION: &str = "http_request_duration_seconds";
+/// Time between two upkeeps.
+const UPKEEP_PAUSE: Duration = Duration::from_secs(5);
 /// Upper bounds of the latency buckets, in seconds.
 const BUCKETS: [f64; 12] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
+static INSTALLED: Mutex<bool> = Mutex::new(false);
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// Starts recording; once per process.
 ///
 /// # Errors
-/// When another recorder has been installed.
-pub fn install_recorder() -> Result<(), BuildError> {
-    if HANDLE.get().is_some() {
+/// When another recorder has been installed, or the upkeep thread cannot start.
+pub fn install_recorder() -> anyhow::Result<()> {
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if *installed {
         return Ok(());
     }
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full(DURATION.to_owned()), &BUCKETS)?;
     let handle = builder.install_recorder()?;
-    if HANDLE.set(handle).is_ok() {
-        describe();
-    }
+    let kept = HANDLE.get_or_init(|| handle);
+    describe();
+    // Samples pile up until they are sorted into buckets, whether anybody asks for them or not.
+    thread::Builder::new().name("metrics".into()).spawn(|| {
+        loop {
+            thread::sleep(UPKEEP_PAUSE);
+            kept.run_upkeep();
+        }
+    })?;
+    *installed = true;
     Ok(())
 }
 
