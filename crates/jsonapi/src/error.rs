@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::definition::Resource;
-use crate::render::write_string;
+use crate::json::write_string;
 
 /// One error object of an error document.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,10 +5,14 @@
 //! billing, no SQL and no HTTP framework. "Contract" in comments is the wire contract that
 //! `ARCHITECTURE.md` describes; section numbers are those of its protocol part.
 
+/// The media type of JSON:API (contract, protocol 3).
+pub const MEDIA_TYPE: &str = "application/vnd.api+json";
+
 mod definition;
 mod document;
 mod error;
 mod filter;
+mod json;
 mod naming;
 mod openapi;
 mod params;

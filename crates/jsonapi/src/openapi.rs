@@ -12,10 +12,8 @@ mod schemas;
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::MEDIA_TYPE;
 use crate::definition::{Api, Resource};
-
-/// Media type of every JSON:API body.
-const MEDIA_TYPE: &str = "application/vnd.api+json";
 
 /// What the definitions do not say.
 #[derive(Clone, Debug)]

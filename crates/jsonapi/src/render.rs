@@ -3,9 +3,8 @@
 //! Written straight into bytes. The order and form of every byte is part of the contract, because
 //! the `ETag` is a digest of them.
 
-use jiff::Timestamp;
-
 use crate::definition::{Attribute, Resource, SelfLink, Visibility};
+use crate::json::{write_quoted_int, write_string, write_value};
 use crate::params::Params;
 use crate::query::{Fieldset, Query};
 use crate::value::{Id, Record, Value};
@@ -274,59 +273,6 @@ fn write_data(out: &mut Vec<u8>, kind: &str, link: Option<i64>) {
     }
 }
 
-fn write_quoted_int(out: &mut Vec<u8>, int: i64) {
-    out.push(b'"');
-    write_int(out, int);
-    out.push(b'"');
-}
-
-fn write_int(out: &mut Vec<u8>, int: i64) {
-    out.extend_from_slice(itoa::Buffer::new().format(int).as_bytes());
-}
-
-fn write_value(out: &mut Vec<u8>, value: &Value) {
-    match value {
-        Value::Null => out.extend_from_slice(b"null"),
-        Value::Bool(true) => out.extend_from_slice(b"true"),
-        Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Int(int) => write_int(out, *int),
-        Value::Decimal(decimal) => {
-            let mut buffer = [0; decimal::TEXT_LEN_MAX];
-            out.push(b'"');
-            out.extend_from_slice(decimal.write_to(&mut buffer).as_bytes());
-            out.push(b'"');
-        }
-        Value::Text(text) => write_string(out, text),
-        Value::Uuid(uuid) => {
-            let mut buffer = uuid::Uuid::encode_buffer();
-            out.push(b'"');
-            out.extend_from_slice(uuid.hyphenated().encode_lower(&mut buffer).as_bytes());
-            out.push(b'"');
-        }
-        Value::Time(time) => {
-            out.push(b'"');
-            out.extend_from_slice(timestamp_text(*time).as_bytes());
-            out.push(b'"');
-        }
-        Value::Ids(ids) => {
-            out.push(b'[');
-            for (position, id) in ids.iter().enumerate() {
-                if position > 0 {
-                    out.push(b',');
-                }
-                write_int(out, *id);
-            }
-            out.push(b']');
-        }
-        Value::Json(json) => out.extend_from_slice(json.as_bytes()),
-    }
-}
-
-/// ISO-8601 with three fraction digits, in UTC.
-fn timestamp_text(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
-}
-
 /// The record's attributes and relationships as a JSON object, for the audit log: everything
 /// stored but secrets, names as on the wire. With `changed_from`, only what differs from it.
 ///
@@ -363,18 +309,6 @@ pub fn snapshot(resource: &Resource, record: &Record, changed_from: Option<&Reco
     }
     out.push(b'}');
     String::from_utf8(out).expect("JSON of UTF-8 parts is UTF-8").into_boxed_str()
-}
-
-/// A JSON string: only `"`, `\` and control characters are escaped (contract, protocol 4.1).
-pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
-    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-    if text.bytes().all(plain) {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-    } else {
-        serde_json::to_writer(out, text).expect("writing a string to memory cannot fail");
-    }
 }
 
 #[cfg(test)]
