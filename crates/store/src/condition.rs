@@ -107,12 +107,12 @@ impl Condition {
             Operand::Integer(int) => *int > 0,
             Operand::Decimal(located) => {
                 if let Some(floor) = decimal::Decimal::from_units(located.units) {
-                    let marker = self.bind(Sql::Blob(floor.to_ordered_bytes().to_vec()));
+                    let floor = Sql::Blob(floor.to_ordered_bytes().to_vec());
                     return match comparison {
                         Eq => "FALSE".to_owned(),
                         NotEq => format!("{column} IS NOT NULL"),
-                        Gt | Gteq => format!("{column} > {marker}"),
-                        Lt | Lteq => format!("{column} <= {marker}"),
+                        Gt | Gteq => format!("{column} > {}", self.bind(floor)),
+                        Lt | Lteq => format!("{column} <= {}", self.bind(floor)),
                     };
                 }
                 located.units > 0
@@ -128,9 +128,10 @@ impl Condition {
         if every_row { format!("{column} IS NOT NULL") } else { "FALSE".to_owned() }
     }
 
+    /// Ignores case by upper case: lower case depends on where in a word a Greek sigma stands.
     fn like(&mut self, column: &str, pattern: &str) -> String {
-        let marker = self.bind(Sql::Text(pattern.to_lowercase()));
-        format!("lower({column}) LIKE {marker} ESCAPE '\\'")
+        let marker = self.bind(Sql::Text(pattern.to_uppercase()));
+        format!("upper({column}) LIKE {marker} ESCAPE '\\'")
     }
 }
 

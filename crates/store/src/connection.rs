@@ -50,10 +50,10 @@ fn prepare(connection: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     // Without it, every new page number would make SQLite plan the list anew.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // SQLite's own `lower` knows ASCII only; filters ignore case in every script.
+    // SQLite's own `upper` knows ASCII only; filters ignore case in every script.
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-    connection.create_scalar_function("lower", 1, flags, |context| {
+    connection.create_scalar_function("upper", 1, flags, |context| {
         let text: Option<String> = context.get(0)?;
-        Ok(text.map(|text| text.to_lowercase()))
+        Ok(text.map(|text| text.to_uppercase()))
     })
 }
