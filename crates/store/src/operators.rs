@@ -19,7 +19,8 @@ pub struct Operator {
     pub enabled: bool,
     /// Networks they may come from, comma-separated; `None` is anywhere.
     pub allowed_ips: Option<String>,
-    /// Tokens issued earlier than this Unix second are void.
+    /// Tokens issued earlier than this Unix second are void: when the password last changed, 0 for
+    /// the first one, which no token can be older than.
     pub tokens_valid_from_secs: i64,
     /// When they were added.
     pub created_at: Timestamp,
@@ -86,14 +87,9 @@ impl Tx {
     pub async fn insert_operator(&mut self, new: &NewOperator) -> Result<i64, StoreError> {
         let sql = "INSERT INTO operators \
                    (name, password_hash, allowed_ips, tokens_valid_from_secs, created_at) \
-                   VALUES ($1, $2, $3, $4, $5) RETURNING id";
-        let row = (
-            &new.name,
-            &new.password_hash,
-            &new.allowed_ips,
-            new.created_at.as_second(),
-            new.created_at.as_microsecond(),
-        );
+                   VALUES ($1, $2, $3, 0, $4) RETURNING id";
+        let created_at = new.created_at.as_microsecond();
+        let row = (&new.name, &new.password_hash, &new.allowed_ips, created_at);
         Ok(self.connection.prepare_cached(sql)?.query_row(row, |row| row.get(0))?)
     }
 

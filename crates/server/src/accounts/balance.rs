@@ -110,13 +110,12 @@ impl Change {
     /// Overwrites the balance of the account whose *external* id is `data.id`.
     async fn set(self, tx: &mut Tx, caller: &Caller) -> Result<Record, ApiError> {
         let not_found = || Error::record_not_found(self.id());
-        let (external_id, _) = integer_id(self.id()).ok_or_else(not_found)?;
+        let external_id = exact_id(self.id()).ok_or_else(not_found)?;
         let key = Value::Int(external_id);
         let found = tx.find_by(&ACCOUNTS, attribute("external-id"), &key).await?;
         let account = found.ok_or_else(not_found)?;
-        let named = |id: &str| integer_id(id).map(|(id, _)| id);
         let same = self.url_id == self.id()
-            || named(&self.url_id).is_some_and(|id| id == account.key() || id == external_id);
+            || exact_id(&self.url_id).is_some_and(|id| id == account.key() || id == external_id);
         if !same {
             return Err(Error::key_not_in_url(self.id()).into());
         }
@@ -167,6 +166,12 @@ impl Change {
         move_balance(tx, caller, &account, balance, self.moment).await?;
         Ok(shown(balance))
     }
+}
+
+/// An id that may be anything in 64 bits, as external ids are: text beyond names nobody, and is
+/// not clamped to a neighbour.
+fn exact_id(text: &str) -> Option<i64> {
+    integer_id(text).and_then(|(_, shown)| shown.parse().ok())
 }
 
 /// The number that was sent; `missing` says what is wrong with null.

@@ -1,6 +1,28 @@
 //! The server as its clients see it: real requests, real database.
 
+mod account_attributes;
+mod account_invoicing;
+mod accounts;
+mod audit;
+mod balances;
+mod builders;
+mod concurrency;
+mod contacts;
+mod contractors;
+mod definitions;
+mod documents;
+mod founding;
+mod hostile;
+mod invoice_templates;
+mod linkages;
+mod listings;
+mod manners;
+mod replay;
+mod sign_in;
+mod smtp_connections;
 mod support;
+mod timezones;
+mod wire;
 
 use support::TestApp;
 

@@ -1,5 +1,6 @@
 //! A real server over a real temporary database, and a real HTTP client to talk to it.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tollkeeper::api::API;
 use tollkeeper::app::App;
-use tollkeeper::clock;
+use tollkeeper::clock::{self, Clock};
 use tollkeeper::commands::add_operator;
 use tollkeeper::http::{Limits, Listener, Service, install_recorder, serve};
 
@@ -36,6 +37,29 @@ pub struct TestApp {
     client: reqwest::Client,
     _directory: tempfile::TempDir,
     _stop: tokio::sync::oneshot::Sender<()>,
+}
+
+/// In what a test server differs from others.
+pub struct Setup {
+    /// How long tokens live.
+    pub token_lifetime_secs: u32,
+    /// What the time is.
+    pub clock: Clock,
+    /// What connections may cost.
+    pub limits: Limits,
+    /// Whose forwarded headers count.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            token_lifetime_secs: 600,
+            clock: clock::system,
+            limits: Limits::default(),
+            trusted_proxies: Vec::new(),
+        }
+    }
 }
 
 /// An answer, read completely.
@@ -62,6 +86,29 @@ impl Reply {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 
+    /// Checks that this refuses the request as a JSON:API error document, with this status.
+    #[track_caller]
+    pub fn refuses(&self, status: u16) -> &Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self.refuses_somehow()
+    }
+
+    /// Checks that this refuses the request as a JSON:API error document.
+    #[track_caller]
+    pub fn refuses_somehow(&self) -> &Self {
+        assert!((400..500).contains(&self.status), "{self:?}");
+        assert_eq!(self.header("content-type"), MEDIA_TYPE, "{self:?}");
+        let json = self.json();
+        let errors = json["errors"].as_array().expect("errors");
+        assert_eq!(errors[0]["status"], self.status.to_string(), "{self:?}");
+        for error in errors {
+            for member in ["title", "detail", "code", "status"] {
+                assert!(error[member].is_string(), "{member} of {self:?}");
+            }
+        }
+        self
+    }
+
     /// Code and detail of every error, as `code detail`.
     #[track_caller]
     pub fn errors(&self) -> Vec<String> {
@@ -84,26 +131,34 @@ impl TestApp {
 
     /// Starts a server whose tokens live this long.
     pub async fn start_with(token_lifetime_secs: u32) -> Self {
+        Self::start_at(token_lifetime_secs, clock::system).await
+    }
+
+    /// Starts a server that takes its time from `clock`.
+    pub async fn start_at(token_lifetime_secs: u32, clock: Clock) -> Self {
+        Self::start_as(Setup { token_lifetime_secs, clock, ..Setup::default() }).await
+    }
+
+    /// Starts a server that is set up like this.
+    pub async fn start_as(setup: Setup) -> Self {
+        let Setup { token_lifetime_secs, clock, limits, trusted_proxies } = setup;
         let directory = tempfile::tempdir().expect("a temporary directory");
         let database = directory.path().join("test.db");
         let store = Store::open(&format!("sqlite:{}", database.display()), API).unwrap();
         let secret = Some(SECRET.to_owned());
-        let app = App::new(store, secret, token_lifetime_secs, clock::system).await.unwrap();
+        let app = App::new(store, secret, token_lifetime_secs, clock).await.unwrap();
         add_operator(&app, "admin", PASSWORD, None).await.unwrap();
         let token = app.tokens.issue(1, 0, app.now()).unwrap();
         install_recorder().unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap();
-        let service = Service::new(app.router(), &[]);
+        let service = Service::new(tollkeeper::router::router(&app), &trusted_proxies);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        tokio::spawn(serve(
-            Listener { tcp, tls: None },
-            service,
-            Limits { connections_max: 1000 },
-            async {
-                let _ = stopped.await;
-            },
-        ));
+        tokio::spawn(serve(Listener { tcp, tls: None }, service, limits, async {
+            let _ = stopped.await;
+        }));
+        // The client can speak TLS, so it wants to know with what; only the first call counts.
+        let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { app, address, token, database, client, _directory: directory, _stop: stop }
     }
@@ -151,11 +206,8 @@ impl TestApp {
 
     /// A request with a JSON:API document as `admin`.
     pub async fn write(&self, method: &str, path: &str, body: impl Into<Vec<u8>>) -> Reply {
-        let headers = [
-            ("accept", MEDIA_TYPE),
-            ("content-type", MEDIA_TYPE),
-            ("authorization", &self.token),
-        ];
+        let headers =
+            [("accept", MEDIA_TYPE), ("content-type", MEDIA_TYPE), ("authorization", &self.token)];
         self.send(method, path, &headers, body).await
     }
 
@@ -185,6 +237,26 @@ impl TestApp {
             assert_eq!(reply.status, 201, "{}", reply.body);
             reply.json()["data"]["id"].as_str().unwrap().to_owned()
         }
+    }
+
+    /// Everything in the database, as text.
+    pub fn dump(&self) -> String {
+        let database = rusqlite::Connection::open(&self.database).unwrap();
+        let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+        let mut tables = database.prepare(sql).unwrap();
+        let tables = tables.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        let mut dump = String::new();
+        for table in tables.map(Result::unwrap) {
+            let mut rows = database.prepare(&format!("SELECT * FROM {table}")).unwrap();
+            let columns = rows.column_count();
+            let mut rows = rows.query([]).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                let value = |at| row.get::<_, rusqlite::types::Value>(at).unwrap();
+                let values: Vec<_> = (0..columns).map(value).collect();
+                writeln!(dump, "{table} {values:?}").unwrap();
+            }
+        }
+        dump
     }
 
     /// Sends raw bytes on a connection of their own and reads until the server closes it, or for
