@@ -89,7 +89,7 @@ pub async fn serve(database: &Path) -> anyhow::Result<()> {
     let constant = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}\n{}\n{token}", tcp.local_addr()?, constant.local_addr()?);
     tokio::spawn(serve_constant(constant));
-    let service = Service::new(app.router(), &[]);
+    let service = Service::new(tollkeeper::router::router(&app), &[]);
     let limits = Limits { connections_max: 1_000, ..Limits::default() };
     let forever = std::future::pending();
     tollkeeper::http::serve(Listener { tcp, tls: None }, service, limits, forever).await;

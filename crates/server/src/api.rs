@@ -27,13 +27,9 @@ pub static API: Api = Api {
     ],
 };
 
-/// Accounts, for those who create them without a request.
-pub static ACCOUNTS_ENDPOINT: Endpoint =
-    Endpoint::plain(&ACCOUNTS).with_faults(accounts::faults).prepared_by(accounts::prepare);
-
 /// The resources that the shared routes serve from the database.
 pub static ENDPOINTS: &[&Endpoint] = &[
-    &ACCOUNTS_ENDPOINT,
+    &accounts::ENDPOINT,
     &Endpoint::plain(&CONTRACTORS).with_faults(contractors::faults),
     &Endpoint::plain(&CONTACTS),
     &Endpoint::plain(&INVOICE_TEMPLATES).with_faults(invoice_templates::faults),

@@ -1,25 +1,17 @@
-//! What all requests share: the database, the tokens, the clock, and the router over them.
+//! What all requests share: the database, the tokens, the operators, the clock.
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::Request;
-use hyper::{Method, StatusCode};
 use jiff::Timestamp;
-use jsonapi::{Error, Input, Resource, Value};
+use jsonapi::{Input, Resource, Value};
 use store::{Store, StoreError};
 use tokio::sync::Semaphore;
 use uuid::{ContextV1, Uuid};
 
-use crate::accounts::balance_router;
-use crate::auth::{self, Operators, Throttle, Tokens};
-use crate::clock::Clock;
+use crate::auth::{Operators, Throttle, Tokens};
+use crate::clock::{Clock, Moment};
 use crate::error::ApiError;
-use crate::http::{Reply, render_metrics};
-use crate::openapi;
-use crate::rest::{self, Moment, answer};
 use crate::secrets::Cipher;
-use crate::timezones;
 
 /// Passwords checked at once: each takes a core and 19 MiB for a while.
 const PASSWORD_CHECKS_MAX: usize = 2;
@@ -112,31 +104,7 @@ impl App {
         }
         Ok(())
     }
-
-    /// Every path that is served.
-    pub fn router(self: &Arc<Self>) -> Router {
-        let simple: [(&str, SimpleHandler); 4] = [
-            ("/healthz", |_, request| Box::pin(async move { healthz(&request) })),
-            ("/readyz", |app, request| Box::pin(readyz(app, request))),
-            ("/metrics", |app, request| Box::pin(async move { metrics(&app, &request) })),
-            (openapi::PATH, |_, request| Box::pin(async move { openapi_document(&request) })),
-        ];
-        let mut router = Router::new()
-            .merge(rest::router(self))
-            .merge(balance_router(self))
-            .merge(timezones::router(self));
-        for (path, handler) in simple {
-            router = answer(router, self, path.to_owned(), handler);
-        }
-        router = answer(router, self, auth::PATH.to_owned(), |app, request| async move {
-            Ok(auth::sign_in(app, request).await)
-        });
-        router.fallback(|| async { Reply::from(ApiError::from(Error::path_not_found())) })
-    }
 }
-
-type SimpleHandler = fn(Arc<App>, Request) -> SimpleAnswer;
-type SimpleAnswer = std::pin::Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
 
 async fn kept_secret(store: &Store) -> anyhow::Result<String> {
     use base64::Engine as _;
@@ -146,45 +114,4 @@ async fn kept_secret(store: &Store) -> anyhow::Result<String> {
     let kept: Result<String, StoreError> =
         store.write(async move |tx| tx.setting_or(SECRET, || fresh).await).await;
     Ok(kept?)
-}
-
-fn only_get(request: &Request) -> Result<(), ApiError> {
-    if request.method() == Method::GET || request.method() == Method::HEAD {
-        Ok(())
-    } else {
-        Err(ApiError::method_not_allowed(request.method(), "GET, HEAD"))
-    }
-}
-
-const TEXT: &str = "text/plain; charset=utf-8";
-
-/// The process lives.
-fn healthz(request: &Request) -> Result<Reply, ApiError> {
-    only_get(request)?;
-    Ok(Reply::plain(StatusCode::OK, TEXT, b"ok\n".to_vec()))
-}
-
-/// The database answers.
-async fn readyz(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
-    only_get(&request)?;
-    match app.store.ping().await {
-        Ok(()) => Ok(Reply::plain(StatusCode::OK, TEXT, b"ready\n".to_vec())),
-        Err(error) => {
-            tracing::error!(%error, "not ready");
-            let body = b"the database does not answer\n".to_vec();
-            Ok(Reply::plain(StatusCode::SERVICE_UNAVAILABLE, TEXT, body))
-        }
-    }
-}
-
-fn metrics(app: &App, request: &Request) -> Result<Reply, ApiError> {
-    only_get(request)?;
-    let text = render_metrics(app.store.figures());
-    Ok(Reply::plain(StatusCode::OK, "text/plain; version=0.0.4", text.into_bytes()))
-}
-
-fn openapi_document(request: &Request) -> Result<Reply, ApiError> {
-    only_get(request)?;
-    let document = openapi::document().into_bytes();
-    Ok(Reply::tagged(StatusCode::OK, "application/json", document))
 }

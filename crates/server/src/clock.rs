@@ -1,6 +1,16 @@
 //! The only place that reads the clock of the machine.
 
 use jiff::Timestamp;
+use uuid::Uuid;
+
+/// The time and the randomness of one operation: arguments, so that rules stay pure.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Now.
+    pub now: Timestamp,
+    /// A fresh time-based uuid (version 1).
+    pub uuid: Uuid,
+}
 
 /// A source of the time.
 pub type Clock = fn() -> Timestamp;

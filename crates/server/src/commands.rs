@@ -21,6 +21,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::demo;
 use crate::http::{Limits, Listener, Service, install_recorder, serve as serve_http};
+use crate::router::router;
 
 /// Name of the operator that an empty database gets.
 const FIRST_OPERATOR: &str = "admin";
@@ -50,11 +51,13 @@ pub async fn serve(config: Config, with_demo: bool) -> anyhow::Result<()> {
     // More connections than the usual 1024 files; without the right to raise it, the limit stays.
     let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
     let spare = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(128).max(64);
-    let limits = Limits { connections_max: config.connections_max.min(spare) };
+    let connections_max = config.connections_max.min(spare);
+    let limits = Limits { connections_max, ..Limits::default() };
+    let stop = stop_signal()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     println!("tollkeeper {} serves {scheme}://{}", env!("CARGO_PKG_VERSION"), tcp.local_addr()?);
-    let service = Service::new(app.router(), &config.trusted_proxies);
-    serve_http(Listener { tcp, tls }, service, limits, stop_signal()?).await;
+    let service = Service::new(router(&app), &config.trusted_proxies);
+    serve_http(Listener { tcp, tls }, service, limits, stop).await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -13,8 +13,9 @@ use crate::accounts::move_balance;
 use crate::api::{API, ENDPOINTS};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::clock::Moment;
 use crate::error::ApiError;
-use crate::rest::{Moment, create};
+use crate::rest::create;
 
 /// Name, whether calls are bought from it and sold to it, and where it is. Contractors get the
 /// ids 1 to 8 in this order.

@@ -6,8 +6,8 @@ use hyper::{Method, StatusCode};
 use jsonapi::{Error, error_document};
 use store::StoreError;
 
-use crate::http::Reply;
-use crate::rest::MEDIA_TYPE;
+use crate::reply::Reply;
+use jsonapi::MEDIA_TYPE;
 
 /// Seconds after which an overloaded server may be asked again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

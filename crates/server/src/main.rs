@@ -1,5 +1,6 @@
 //! `tollkeeper`: reads the command line, runs one command, says in one line what went wrong.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -27,8 +28,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<()> {
     let command = cli.command.unwrap_or(Command::Serve { demo: false });
     if matches!(command, Command::Openapi) {
-        print!("{}", openapi::document());
-        return Ok(());
+        return say(&openapi::document());
     }
     let config = Config::load(cli.settings, cli.config.as_deref())?;
     let filter = EnvFilter::try_new(&config.log)
@@ -43,11 +43,16 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Serve { demo } => commands::serve(config, demo).await,
             Command::Admin(command) => commands::admin(config, command).await,
             Command::Token { name } => commands::token(config, &name).await,
-            Command::Config(ConfigCommand::Check) => {
-                print!("{}", config.shown());
-                Ok(())
-            }
+            Command::Config(ConfigCommand::Check) => say(&config.shown()),
             Command::Openapi => Ok(()),
         }
     })
+}
+
+/// Prints a document; a reader who has seen enough (`tollkeeper openapi | head`) is no fault.
+fn say(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::accounts::{BALANCE_CORRECTION, BALANCES};
 use crate::api::API;
-use crate::auth;
+use crate::sign_in;
 
 /// Where the document is served.
 pub const PATH: &str = "/api/openapi.json";
@@ -20,7 +20,7 @@ pub fn document() -> String {
         title: "tollkeeper admin API",
         version: env!("CARGO_PKG_VERSION"),
         extra_paths: json!({
-            auth::PATH: {"post": sign_in()},
+            sign_in::PATH: {"post": sign_in_operation()},
             balance_path("balance"): singleton(&BALANCES),
             balance_path("balance-correction"): singleton(&BALANCE_CORRECTION),
             PATH: {"get": text("This document.", "application/json")},
@@ -37,7 +37,7 @@ fn balance_path(name: &str) -> String {
     format!("{}/accounts/{{id}}/{name}", API.prefix)
 }
 
-fn sign_in() -> Value {
+fn sign_in_operation() -> Value {
     let credentials = json!({
         "type": "object",
         "required": ["username", "password"],

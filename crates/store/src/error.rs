@@ -67,20 +67,20 @@ pub enum OpenError {
     #[error("database address {0:?} is not supported: use sqlite:PATH")]
     Address(String),
     /// The file's directory cannot be made.
-    #[error("cannot create the database directory {path}: {source}")]
+    #[error("cannot create the database directory {path}: {reason}")]
     Directory {
         /// The directory.
         path: String,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The file is no database, or cannot be opened.
-    #[error("cannot open the database {path}: {source}")]
+    #[error("cannot open the database {path}: {reason}")]
     File {
         /// The file.
         path: String,
         /// Why.
-        source: rusqlite::Error,
+        reason: rusqlite::Error,
     },
     /// The database was written by a newer version.
     #[error("the database has schema version {found}, newer than this program knows ({known})")]
@@ -91,6 +91,6 @@ pub enum OpenError {
         known: usize,
     },
     /// The lane's thread cannot be started.
-    #[error("cannot start the database writer: {0}")]
+    #[error("cannot start the database writer")]
     Thread(#[from] std::io::Error),
 }

@@ -8,7 +8,7 @@ const MIGRATIONS: [&str; 1] = [include_str!("../migrations/sqlite/0001_initial.s
 
 /// Brings the schema to the newest version; `user_version` counts what was applied.
 pub fn migrate(connection: &mut Connection, path: &str) -> Result<(), OpenError> {
-    let failed = |source| OpenError::File { path: path.to_owned(), source };
+    let failed = |reason| OpenError::File { path: path.to_owned(), reason };
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let applied: i64 =

@@ -26,6 +26,15 @@ impl Tx {
         tables.of(resource)
     }
 
+    /// The definition of this type.
+    ///
+    /// # Panics
+    /// If no definition has the type: definitions name only each other.
+    #[must_use]
+    pub fn resource(&self, kind: &str) -> &'static Resource {
+        self.tables.named(kind).resource
+    }
+
     /// The record with this key, whether clients may see it or not. The row is locked: this is
     /// the single writer.
     ///

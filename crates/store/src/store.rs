@@ -22,6 +22,7 @@ const QUERY_MAX: Duration = Duration::from_secs(10);
 /// A database, open and migrated. Shared by reference; dropping it finishes accepted writes.
 #[derive(Debug)]
 pub struct Store {
+    api: Api,
     tables: Arc<Tables>,
     lane: Lane,
     pool: Arc<Pool>,
@@ -53,18 +54,23 @@ impl Store {
             .ok_or_else(|| OpenError::Address(url.to_owned()))?;
         let file = Path::new(path);
         if let Some(directory) = file.parent().filter(|directory| !directory.exists()) {
-            std::fs::create_dir_all(directory).map_err(|source| OpenError::Directory {
+            std::fs::create_dir_all(directory).map_err(|reason| OpenError::Directory {
                 path: directory.display().to_string(),
-                source,
+                reason,
             })?;
         }
-        let failed = |source| OpenError::File { path: path.to_owned(), source };
+        let failed = |reason| OpenError::File { path: path.to_owned(), reason };
         let mut connection = connection::writer(file).map_err(failed)?;
         migrations::migrate(&mut connection, path)?;
         let tables = Arc::new(Tables::new(&api));
         let lane = Lane::start(connection, Arc::clone(&tables))?;
         let pool = Arc::new(Pool::new(file.to_owned()));
-        Ok(Self { tables, lane, pool, path: file.to_owned() })
+        Ok(Self { api, tables, lane, pool, path: file.to_owned() })
+    }
+
+    /// The resources that the database holds.
+    pub fn api(&self) -> &Api {
+        &self.api
     }
 
     /// Runs `operation` in a transaction and answers when its effect is durable.

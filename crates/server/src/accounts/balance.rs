@@ -8,18 +8,18 @@ use axum::extract::Request;
 use decimal::Decimal;
 use hyper::StatusCode;
 use jsonapi::{
-    Error, Fault, Id, Included, Input, Query, Record, RecordDocument, Resource, Scope, Unfit,
-    Value, integer_id, validation_errors, write_member,
+    Error, Fault, Id, Included, Input, MEDIA_TYPE, Query, Record, RecordDocument, Resource, Scope,
+    Unfit, Value, integer_id, validation_errors, write_member,
 };
 use store::{StoreError, Tx};
 
-use super::{ACCOUNTS, BALANCE_CORRECTION, BALANCES};
-use crate::api::{ACCOUNTS_ENDPOINT, API};
+use super::{ACCOUNTS, BALANCE_CORRECTION, BALANCES, ENDPOINT};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::clock::Moment;
 use crate::error::ApiError;
-use crate::http::Reply;
-use crate::rest::{Call, Draft, MEDIA_TYPE, Moment, Precondition, answer, audit, faults_of};
+use crate::reply::Reply;
+use crate::rest::{Call, Draft, Precondition, answer, audit, faults_of};
 
 /// Sets the balance of `account` and says so in the audit log: the one way a balance moves.
 ///
@@ -51,7 +51,7 @@ fn balance_of(account: &Record) -> Decimal {
 
 /// The paths of both endpoints.
 pub fn router(app: &Arc<App>) -> Router {
-    let member = format!("{}/{}/{{id}}", API.prefix, ACCOUNTS.kind);
+    let member = format!("{}/{}/{{id}}", app.store.api().prefix, ACCOUNTS.kind);
     let router = answer(Router::new(), app, format!("{member}/balance"), |app, request| {
         respond(app, request, &BALANCES)
     });
@@ -71,7 +71,7 @@ async fn respond(
         return Err(ApiError::method_not_allowed(&call.method, "PATCH, PUT"));
     }
     let document = RecordDocument::parse(&call.document(body).await?)?;
-    let query = Query::parse(&API, resource, &call.params, Scope::Write)?;
+    let query = Query::parse(call.api(), resource, &call.params, Scope::Write)?;
     let input = document.update_checked(resource, query.collected.clone(), |_| Ok(()))?;
     let change = Change {
         url_id,
@@ -189,6 +189,6 @@ fn fault(resource: &Resource, member: &'static str, unfit: Unfit) -> ApiError {
 /// An account that has become invalid is not touched (contract, resources 2 and 3).
 async fn check_account(tx: &mut Tx, account: &Record) -> Result<(), ApiError> {
     let draft = Draft::of_update(&ACCOUNTS, account.clone(), Input::default());
-    let faults = faults_of(tx, &ACCOUNTS_ENDPOINT, &draft).await?;
+    let faults = faults_of(tx, &ENDPOINT, &draft).await?;
     if faults.is_empty() { Ok(()) } else { Err(validation_errors(&ACCOUNTS, &faults).into()) }
 }

@@ -5,7 +5,8 @@ use billing::{InvoicePeriod, next_invoice, timezone};
 use decimal::Decimal;
 use jsonapi::{Fault, Value};
 
-use crate::rest::{Draft, Moment, Truth};
+use crate::clock::Moment;
+use crate::rest::{Draft, Truth};
 
 /// Every account rule that the draft breaks, in the order of the contract (protocol 6).
 pub fn faults(draft: &Draft, truth: &Truth) -> Vec<Fault> {

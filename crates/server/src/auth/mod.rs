@@ -2,13 +2,11 @@
 
 mod operators;
 mod passwords;
-mod routes;
 mod throttle;
 mod tokens;
 
-pub use operators::{Operators, Refused, parse_network};
-pub use passwords::{hash_password, random_password};
-pub use routes::{PATH, sign_in};
+pub use operators::{Operators, Refused, allows, parse_network};
+pub use passwords::{hash_password, random_password, verify_password};
 pub use throttle::Throttle;
 pub use tokens::{Claims, Tokens};
 

@@ -114,7 +114,7 @@ impl Tokens {
         // A time that is no number is no time that could be checked.
         let seconds = |time: Option<Value>| match time {
             None => Some(None),
-            Some(time) => time.as_i64().map(Some),
+            Some(time) => whole_seconds(&time).map(Some),
         };
         let operator = match &presented.sub {
             Value::Number(number) => number.as_i64()?,
@@ -133,6 +133,12 @@ impl Tokens {
         kept.insert(token.to_owned(), verified);
         Some(verified)
     }
+}
+
+/// The seconds of a date, which may have a fraction (RFC 7519, 2).
+#[expect(clippy::cast_possible_truncation, reason = "far beyond any clock, the nearest will do")]
+fn whole_seconds(date: &Value) -> Option<i64> {
+    date.as_i64().or_else(|| date.as_f64().map(|seconds| seconds.floor() as i64))
 }
 
 impl std::fmt::Debug for Tokens {

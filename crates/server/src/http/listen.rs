@@ -17,19 +17,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
+use super::body::TimedBody;
 use super::proxies::Connection;
 use super::service::Service;
+use super::socket::Socket;
 
-/// How long a client may take to send the head of a request, and to stay idle between two.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(15);
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Largest head of a request, in bytes.
 const HEAD_MAX: usize = 64 * 1024;
 /// Streams at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
-/// How long answers in progress may take when the server stops.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
 /// Pause after the system had no connection to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -38,6 +36,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Limits {
     /// Connections at once; more wait in the system's queue.
     pub connections_max: usize,
+    /// How long the head of a request may take to arrive, and the silence between two requests.
+    pub head_time_max: Duration,
+    /// How long a request's body may take to arrive.
+    pub body_time_max: Duration,
+    /// How long a client may take nothing of its answer.
+    pub stall_time_max: Duration,
+    /// How long answers in progress may take when the server stops.
+    pub drain_time_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            head_time_max: Duration::from_secs(15),
+            body_time_max: Duration::from_secs(20),
+            stall_time_max: Duration::from_secs(30),
+            drain_time_max: Duration::from_secs(30),
+        }
+    }
 }
 
 /// An open port, perhaps with TLS.
@@ -75,6 +93,7 @@ pub async fn serve(
                     service: service.clone(),
                     tls: listener.tls.clone(),
                     peer,
+                    limits,
                     watcher: graceful.watcher(),
                 };
                 tokio::spawn(async move {
@@ -89,7 +108,7 @@ pub async fn serve(
         }
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN_TIME_MAX, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(limits.drain_time_max, graceful.shutdown()).await.is_err() {
         tracing::warn!("some connections did not finish in time");
     }
 }
@@ -109,11 +128,13 @@ struct Conversation {
     service: Service,
     tls: Option<TlsAcceptor>,
     peer: SocketAddr,
+    limits: Limits,
     watcher: Watcher,
 }
 
 impl Conversation {
     async fn hold(self, stream: TcpStream) {
+        let stream = Socket::new(stream, self.limits.stall_time_max);
         let Some(tls) = self.tls.clone() else {
             return self.speak_http1(stream, false).await;
         };
@@ -132,7 +153,7 @@ impl Conversation {
     async fn speak_http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static, tls: bool) {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME_MAX)
+            .header_read_timeout(self.limits.head_time_max)
             .max_buf_size(HEAD_MAX)
             .half_close(true)
             // The founding document's responses carry no date.
@@ -145,7 +166,7 @@ impl Conversation {
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)
-            .keep_alive_interval(HEAD_TIME_MAX)
+            .keep_alive_interval(self.limits.head_time_max)
             .auto_date_header(false)
             .serve_connection(TokioIo::new(stream), self.answering(true));
         log_end(self.watcher.watch(connection).await);
@@ -162,9 +183,11 @@ impl Conversation {
     > + use<> {
         let connection = Connection { peer: self.peer, tls };
         let service = self.service.clone();
+        let body_time_max = self.limits.body_time_max;
         service_fn(move |request: hyper::Request<Incoming>| {
             let service = service.clone();
-            async move { Ok(service.respond(connection, request.map(Body::new)).await) }
+            let request = request.map(|body| Body::new(TimedBody::new(body, body_time_max)));
+            async move { Ok(service.respond(connection, request).await) }
         })
     }
 }

@@ -1,20 +1,28 @@
 //! Media types of requests (contract, protocol 3).
 
-use hyper::header::HeaderValue;
+use std::borrow::Cow;
+
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
 use jsonapi::Error;
 
-use crate::rest::MEDIA_TYPE;
+use jsonapi::MEDIA_TYPE;
+
+/// A header that is a list: in several lines, it is one list all the same (RFC 9110, 5.3). Bytes
+/// that are not UTF-8 are shown as replacement characters.
+#[must_use]
+pub fn list_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
+    let mut lines =
+        headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+    let first = lines.next()?;
+    Some(lines.fold(first, |list, line| Cow::Owned(format!("{list}, {line}"))))
+}
 
 /// The media type of a `Content-Type`, without parameters; empty when there is none.
 #[must_use]
 pub fn media_type(header: Option<&HeaderValue>) -> String {
-    let text = header.map(text_of).unwrap_or_default();
+    let text = header.map(|header| String::from_utf8_lossy(header.as_bytes())).unwrap_or_default();
     text.split(';').next().unwrap_or_default().trim().to_owned()
-}
-
-/// A header as text; bytes that are not UTF-8 are shown as replacement characters.
-fn text_of(header: &HeaderValue) -> String {
-    String::from_utf8_lossy(header.as_bytes()).into_owned()
 }
 
 /// Bodies must be JSON:API; parameters and case do not matter.
@@ -34,15 +42,13 @@ pub fn check_content_type(header: Option<&HeaderValue>) -> Result<(), Error> {
 ///
 /// # Errors
 /// 406 for anything else.
-pub fn accepts(header: Option<&HeaderValue>) -> Result<(), Error> {
-    let Some(header) = header.map(text_of).filter(|header| !header.trim().is_empty()) else {
-        return Ok(());
-    };
+pub fn accepts(header: Option<&str>) -> Result<(), Error> {
+    let Some(header) = header.filter(|header| !header.trim().is_empty()) else { return Ok(()) };
     let accepted = |part: &str| part == MEDIA_TYPE || part.starts_with("*/*");
-    if parts(&header).into_iter().any(|part| accepted(part.trim())) {
+    if parts(header).into_iter().any(|part| accepted(part.trim())) {
         Ok(())
     } else {
-        Err(Error::not_acceptable(&header))
+        Err(Error::not_acceptable(header))
     }
 }
 
@@ -60,10 +66,8 @@ fn parts(header: &str) -> Vec<&str> {
 /// Whether `Vary: Accept` is answered: to any `Accept` that does not look like a browser's,
 /// with `*/*` beside a comma (contract, protocol 1.2).
 #[must_use]
-pub fn varies_with_accept(header: Option<&HeaderValue>) -> bool {
-    let Some(header) = header.map(text_of).filter(|header| !header.is_empty()) else {
-        return false;
-    };
+pub fn varies_with_accept(header: Option<&str>) -> bool {
+    let Some(header) = header.filter(|header| !header.is_empty()) else { return false };
     let browser = header.match_indices("*/*").any(|(at, star)| {
         let before = header[..at].trim_end().ends_with(',');
         let after = header[at + star.len()..].trim_start().starts_with(',');
@@ -74,8 +78,8 @@ pub fn varies_with_accept(header: Option<&HeaderValue>) -> bool {
 
 /// Whether the client asks for gzip (RFC 9110, 12.5.3).
 #[must_use]
-pub fn wants_gzip(header: Option<&HeaderValue>) -> bool {
-    let Some(header) = header.and_then(|header| header.to_str().ok()) else { return false };
+pub fn wants_gzip(header: Option<&str>) -> bool {
+    let Some(header) = header else { return false };
     let quality = |coding: &str| {
         header.split(',').find_map(|part| {
             let mut pieces = part.split(';').map(str::trim);
@@ -90,9 +94,15 @@ pub fn wants_gzip(header: Option<&HeaderValue>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::header::ACCEPT;
 
-    fn header(text: &'static str) -> Option<HeaderValue> {
-        Some(HeaderValue::from_static(text))
+    #[test]
+    fn lines_of_one_header_are_one_list() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(list_header(&headers, &ACCEPT), None);
+        headers.append(ACCEPT, HeaderValue::from_static("text/html"));
+        headers.append(ACCEPT, HeaderValue::from_static("*/*"));
+        assert_eq!(list_header(&headers, &ACCEPT).as_deref(), Some("text/html, */*"));
     }
 
     #[test]
@@ -106,7 +116,7 @@ mod tests {
             "application/vnd.api+json;q=0.5, application/vnd.api+json",
             "",
         ] {
-            assert!(accepts(header(good).as_ref()).is_ok(), "{good}");
+            assert!(accepts(Some(good)).is_ok(), "{good}");
         }
         for bad in [
             "application/json",
@@ -116,7 +126,7 @@ mod tests {
             "foo",
             "x;a=\",*/*\"",
         ] {
-            assert!(accepts(header(bad).as_ref()).is_err(), "{bad}");
+            assert!(accepts(Some(bad)).is_err(), "{bad}");
         }
     }
 
@@ -130,7 +140,7 @@ mod tests {
             ("application/vnd.api+json", true),
             ("", false),
         ] {
-            assert_eq!(varies_with_accept(header(accept).as_ref()), varies, "{accept}");
+            assert_eq!(varies_with_accept(Some(accept)), varies, "{accept}");
         }
         assert!(!varies_with_accept(None));
     }
@@ -145,7 +155,7 @@ mod tests {
             ("*, gzip;q=0", false),
             ("br", false),
         ] {
-            assert_eq!(wants_gzip(header(accept).as_ref()), wants, "{accept}");
+            assert_eq!(wants_gzip(Some(accept)), wants, "{accept}");
         }
     }
 }

@@ -7,13 +7,12 @@ mod listen;
 mod media;
 mod metrics;
 mod proxies;
-mod reply;
 mod service;
+mod socket;
 
 pub use body::read_body;
 pub use listen::{Limits, Listener, serve};
-pub use media::{accepts, check_content_type, media_type};
+pub use media::{accepts, check_content_type, list_header, media_type};
 pub use metrics::{describe, install_recorder, render_metrics};
 pub use proxies::RequestInfo;
-pub use reply::{Reply, entity_tag, tag_list_names};
 pub use service::Service;

@@ -50,7 +50,8 @@ pub fn find_origin(
     let peer = connection.peer.ip().to_canonical();
     let vouched = trusted.iter().any(|network| network.contains(&peer));
     let forwarded = |name: &str| {
-        let value = headers.get(name).filter(|_| vouched)?.to_str().ok()?;
+        // Some proxies append to the client's line, some add a line of their own: last is theirs.
+        let value = headers.get_all(name).iter().next_back().filter(|_| vouched)?.to_str().ok()?;
         Some(value.split(',').next_back().unwrap_or(value).trim())
     };
     let address = forwarded("x-real-ip")
@@ -64,7 +65,11 @@ pub fn find_origin(
         _ => "http",
     };
     let own = headers.get(HOST).map(|host| host.to_str()).transpose().ok()?;
-    let host = forwarded("x-forwarded-host").or(own).or(authority)?;
+    if headers.get_all(HOST).iter().nth(1).is_some() {
+        return None;
+    }
+    // A target that names a host counts more than the header (RFC 9112, 3.2.2).
+    let host = forwarded("x-forwarded-host").or(authority).or(own)?;
     let named = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
     if host.is_empty() || !named {
         return None;
@@ -112,7 +117,7 @@ mod tests {
     ) -> Option<String> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.insert(*name, HeaderValue::from_static(value));
+            map.append(*name, HeaderValue::from_static(value));
         }
         let trusted: Vec<IpNet> = trusted.split(',').filter_map(|net| net.parse().ok()).collect();
         let connection = Connection { peer: ([192, 0, 2, 7], 4000).into(), tls };
@@ -128,6 +133,7 @@ mod tests {
         assert_eq!(origin(&[("host", "example.org:80")], "", true), here("https://example.org:80"));
         assert_eq!(origin(&[("host", "a.b:8443")], "", false), here("http://a.b:8443"));
         assert_eq!(origin(&[("host", "a\"b")], "", false), None);
+        assert_eq!(origin(&[("host", "a"), ("host", "a")], "", false), None);
         assert_eq!(origin(&[], "", false), None);
     }
 
@@ -144,6 +150,8 @@ mod tests {
             origin(&headers, "192.0.2.0/24", false).unwrap(),
             "198.51.100.4 https://pub.example.net"
         );
+        let added = [("host", "h"), ("x-forwarded-for", "1.2.3.4"), ("x-forwarded-for", "9.8.7.6")];
+        assert_eq!(origin(&added, "192.0.2.0/24", false).unwrap(), "9.8.7.6 http://h");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
-    HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, VARY,
+    HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, TRANSFER_ENCODING, VARY,
 };
 use hyper::{HeaderMap, Method, StatusCode, Uri};
 use ipnet::IpNet;
@@ -24,11 +24,11 @@ use jsonapi::Error;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::media::{varies_with_accept, wants_gzip};
+use super::media::{list_header, varies_with_accept, wants_gzip};
 use super::metrics;
 use super::proxies::{Connection, RequestInfo, find_origin, request_id};
-use super::reply::{Reply, entity_tag, tag_list_names};
 use crate::error::ApiError;
+use crate::reply::{Reply, entity_tag, tag_list_names};
 
 /// Longest request target that is read, in bytes.
 const URI_MAX: usize = 16 * 1024;
@@ -85,7 +85,8 @@ impl Service {
         };
         let reply = match self.admit(connection, request, &asked) {
             Ok(request) => self.route(request).await,
-            Err(error) => Reply::from(error),
+            // Where a request cannot be understood, nor can what follows it.
+            Err(error) => Reply::from(error).with_header("connection", "close"),
         };
         asked.finish(reply).await
     }
@@ -100,6 +101,11 @@ impl Service {
         let uri = request.uri();
         if uri.path_and_query().is_some_and(|target| target.as_str().len() > URI_MAX) {
             return Err(Error::uri_too_long(URI_MAX).into());
+        }
+        let headers = request.headers();
+        if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
+            // A proxy that believes the other one sees another request behind this one.
+            return Err(Error::bad_request("The body has two lengths.").into());
         }
         if !is_readable(uri.path()) {
             return Err(Error::bad_request("The path is not valid UTF-8.").into());
@@ -155,16 +161,17 @@ impl Asked {
     async fn finish(self, mut reply: Reply) -> Response<Full<Bytes>> {
         let reads = self.method == Method::GET || self.method == Method::HEAD;
         let tag = reply.tagged.then(|| entity_tag(&reply.body));
-        let known = self.headers.get(IF_NONE_MATCH).and_then(|list| list.to_str().ok());
+        let known = list_header(&self.headers, &IF_NONE_MATCH);
         if let (Some(tag), Some(list), true) = (&tag, known, reads)
             && reply.status == StatusCode::OK
-            && tag_list_names(list, tag)
+            && tag_list_names(&list, tag)
         {
             reply.status = StatusCode::NOT_MODIFIED;
             reply.content_type = None;
             reply.body = Bytes::new();
         }
-        let zipped = reply.body.len() >= GZIP_MIN && wants_gzip(self.headers.get(ACCEPT_ENCODING));
+        let codings = list_header(&self.headers, &ACCEPT_ENCODING);
+        let zipped = reply.body.len() >= GZIP_MIN && wants_gzip(codings.as_deref());
         if zipped {
             reply.body = compressed(reply.body).await;
         }
@@ -185,7 +192,8 @@ impl Asked {
         if let Some(location) = &reply.location {
             add(LOCATION, location);
         }
-        let varies = reply.varies && varies_with_accept(self.headers.get(ACCEPT));
+        let accept = list_header(&self.headers, &ACCEPT);
+        let varies = reply.varies && varies_with_accept(accept.as_deref());
         match (varies, zipped) {
             (true, false) => add(VARY, "Accept"),
             (true, true) => add(VARY, "Accept, Accept-Encoding"),

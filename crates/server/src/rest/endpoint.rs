@@ -1,19 +1,9 @@
 //! What a resource adds to its definition: rules, and values that the server makes.
 
-use jiff::Timestamp;
 use jsonapi::{Fault, Resource};
-use uuid::Uuid;
 
 use super::draft::{Draft, Truth};
-
-/// The time and the randomness of one operation: arguments, so that rules stay pure.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// Now.
-    pub now: Timestamp,
-    /// A fresh time-based uuid (version 1).
-    pub uuid: Uuid,
-}
+use crate::clock::Moment;
 
 /// A resource that the shared routes serve.
 #[derive(Debug)]

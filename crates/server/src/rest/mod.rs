@@ -10,7 +10,7 @@ mod request;
 mod routes;
 
 pub use draft::{Draft, Truth};
-pub use endpoint::{Endpoint, Moment};
+pub use endpoint::Endpoint;
 pub use operations::{audit, create, delete, faults_of, update};
-pub use request::{Call, MEDIA_TYPE, Precondition};
+pub use request::{Call, Precondition};
 pub use routes::{answer, router};

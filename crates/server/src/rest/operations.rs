@@ -5,10 +5,11 @@ use jsonapi::{snapshot, validation_errors};
 use store::{StoreError, Tx};
 
 use super::draft::{Draft, Truth};
-use super::endpoint::{Endpoint, Moment};
+use super::endpoint::Endpoint;
 use super::request::Precondition;
 use crate::audit::AUDIT_RECORDS;
 use crate::auth::Caller;
+use crate::clock::Moment;
 use crate::error::ApiError;
 
 /// Creates a record, or refuses with everything that is wrong.
@@ -130,7 +131,7 @@ async fn follow(
     match *consequence {
         OnDelete::RestrictedBy { .. } => {}
         OnDelete::Cascades { kind, relationship } => {
-            let dependent = crate::api::API.resource(kind).expect("definitions name their own");
+            let dependent = tx.resource(kind);
             for key in tx.pointing_at(kind, relationship, id, i64::MAX).await? {
                 let Some(record) = tx.find(dependent, key).await? else { continue };
                 tx.delete(dependent, &record).await?;
@@ -138,7 +139,7 @@ async fn follow(
             }
         }
         OnDelete::LeavesList { kind, attribute } => {
-            let holder = crate::api::API.resource(kind).expect("definitions name their own");
+            let holder = tx.resource(kind);
             let position = holder.attribute(attribute).expect("definitions name their own");
             for key in tx.listing(kind, attribute, id).await? {
                 let Some(before) = tx.find(holder, key).await? else { continue };

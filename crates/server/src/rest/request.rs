@@ -1,5 +1,6 @@
 //! A request on a resource: the checks that come before its document (contract, protocol 3.3).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -7,19 +8,14 @@ use axum::extract::Request;
 use bytes::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH};
 use hyper::{HeaderMap, Method};
-use jsonapi::{Base, Error, Params, Query, Record, Resource, write_member};
+use jsonapi::{Api, Base, Error, Params, Query, Record, Resource, write_member};
 use store::Tx;
 
-use crate::api::API;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::http::{
-    RequestInfo, accepts, check_content_type, entity_tag, read_body, tag_list_names,
-};
-
-/// The media type of JSON:API.
-pub const MEDIA_TYPE: &str = "application/vnd.api+json";
+use crate::http::{RequestInfo, accepts, check_content_type, list_header, read_body};
+use crate::reply::{entity_tag, tag_list_names};
 
 /// A request by a known operator on a known path.
 #[derive(Debug)]
@@ -63,10 +59,16 @@ impl Call {
             ip: Some(info.address.to_string()),
             request_id: Some(info.request_id),
         };
-        let base = Base(info.origin + API.prefix);
+        let base = Base(info.origin + app.store.api().prefix);
         let app = Arc::clone(app);
         let call = Self { app, caller, method: parts.method, headers: parts.headers, params, base };
         Ok((call, body))
+    }
+
+    /// The resources.
+    #[must_use]
+    pub fn api(&self) -> &Api {
+        self.app.store.api()
     }
 
     /// Whether the request only reads.
@@ -86,7 +88,7 @@ impl Call {
     /// # Errors
     /// 406.
     pub fn check_accept(&self) -> Result<(), Error> {
-        accepts(self.headers.get(ACCEPT))
+        accepts(list_header(&self.headers, &ACCEPT).as_deref())
     }
 
     /// Checks the media types of a request with a document, and reads it.
@@ -102,10 +104,7 @@ impl Call {
     /// What `If-Match` demands of a write whose answer `query` shapes.
     #[must_use]
     pub fn precondition(&self, query: Query) -> Precondition {
-        let list = self
-            .headers
-            .get(IF_MATCH)
-            .map(|list| list.to_str().map(str::to_owned).unwrap_or_default());
+        let list = list_header(&self.headers, &IF_MATCH).map(Cow::into_owned);
         Precondition { list, base: self.base.clone(), query }
     }
 }

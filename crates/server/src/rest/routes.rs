@@ -11,18 +11,18 @@ use axum::extract::Request;
 use axum::routing::any;
 use hyper::{Method, StatusCode};
 use jsonapi::{
-    Error, Include, Included, Input, LinkageDocument, Params, Query, Record, RecordDocument,
-    Resource, Scope, decode_linkage, integer_id, write_collection, write_linkage, write_member,
+    Error, Include, Included, Input, LinkageDocument, MEDIA_TYPE, Params, Query, Record,
+    RecordDocument, Resource, Scope, decode_linkage, integer_id, write_collection, write_linkage,
+    write_member,
 };
 use store::Reading;
 
 use super::endpoint::Endpoint;
 use super::operations;
-use super::request::{Call, MEDIA_TYPE};
-use crate::api::{API, ENDPOINTS};
+use super::request::Call;
 use crate::app::App;
 use crate::error::ApiError;
-use crate::http::Reply;
+use crate::reply::Reply;
 
 type Answer = Result<Reply, ApiError>;
 
@@ -48,13 +48,13 @@ where
     )
 }
 
-/// Every path of every resource that the database holds.
-pub fn router(app: &Arc<App>) -> Router {
+/// Every path of the resources that the database holds.
+pub fn router(app: &Arc<App>, endpoints: &[&'static Endpoint]) -> Router {
     let mut router = Router::new();
-    for endpoint in ENDPOINTS.iter().copied() {
+    for endpoint in endpoints.iter().copied() {
         let resource = endpoint.resource;
         for path in [Some(resource.kind), resource.alias].into_iter().flatten() {
-            let root = format!("{}/{path}", API.prefix);
+            let root = format!("{}/{path}", app.store.api().prefix);
             router = answer(router, app, root.clone(), move |app, request| {
                 collection(app, endpoint, request)
             });
@@ -112,7 +112,7 @@ async fn collection(app: Arc<App>, endpoint: &'static Endpoint, request: Request
 
 async fn list(call: Call, resource: &'static Resource) -> Answer {
     call.check_accept()?;
-    let query = Query::parse(&API, resource, &call.params, Scope::List)?;
+    let query = Query::parse(call.api(), resource, &call.params, Scope::List)?;
     query.check()?;
     let reading = Reading {
         resource,
@@ -137,7 +137,7 @@ async fn list(call: Call, resource: &'static Resource) -> Answer {
 async fn create(call: Call, body: Body, endpoint: &'static Endpoint) -> Answer {
     let resource = endpoint.resource;
     let document = RecordDocument::parse(&call.document(body).await?)?;
-    let query = Query::parse(&API, resource, &call.params, Scope::Write)?;
+    let query = Query::parse(call.api(), resource, &call.params, Scope::Write)?;
     let mut input = document.create(resource, query.collected.clone())?;
     call.app.seal(resource, &mut input)?;
     let moment = call.app.moment();
@@ -203,7 +203,7 @@ fn key_to_change(id: &str) -> Result<i64, Error> {
 
 async fn show(call: Call, resource: &'static Resource, id: &str) -> Answer {
     call.check_accept()?;
-    let query = Query::parse(&API, resource, &call.params, Scope::Member)?;
+    let query = Query::parse(call.api(), resource, &call.params, Scope::Member)?;
     query.check()?;
     let (key, shown_id) = key(id)?;
     let found = call.app.store.show(resource, key, &query.include).await?;
@@ -215,7 +215,7 @@ async fn show(call: Call, resource: &'static Resource, id: &str) -> Answer {
 async fn update(call: Call, body: Body, endpoint: &'static Endpoint, id: &str) -> Answer {
     let resource = endpoint.resource;
     let document = RecordDocument::parse(&call.document(body).await?)?;
-    let query = Query::parse(&API, resource, &call.params, Scope::Write)?;
+    let query = Query::parse(call.api(), resource, &call.params, Scope::Write)?;
     let mut input = document.update(resource, id, query.collected.clone())?;
     let key = key_to_change(id)?;
     call.app.seal(resource, &mut input)?;
@@ -242,7 +242,7 @@ async fn change(
 async fn delete(call: Call, resource: &'static Resource, id: &str) -> Answer {
     call.check_accept()?;
     let (key, shown_id) = key(id)?;
-    let query = Query::parse(&API, resource, &Params::default(), Scope::Write)?;
+    let query = Query::parse(call.api(), resource, &Params::default(), Scope::Write)?;
     let moment = call.app.moment();
     let caller = call.caller.clone();
     let precondition = call.precondition(query);
@@ -309,7 +309,7 @@ async fn change_linkage(
     let key = key_to_change(id)?;
     let input =
         Input { links: vec![(position, link)], id: Some(id.to_owned()), ..Input::default() };
-    let query = Query::parse(&API, resource, &Params::default(), Scope::Write)?;
+    let query = Query::parse(call.api(), resource, &Params::default(), Scope::Write)?;
     change(&call, endpoint, key, input, query).await?;
     Ok(Reply::no_content())
 }
@@ -327,8 +327,8 @@ async fn related(
     }
     call.check_accept()?;
     let (key, shown_id) = key(&id)?;
-    let target = API.target(&endpoint.resource.relationships[position]);
-    let query = Query::parse(&API, target, &call.params, Scope::List)?;
+    let target = call.api().target(&endpoint.resource.relationships[position]);
+    let query = Query::parse(call.api(), target, &call.params, Scope::List)?;
     query.check()?;
     query.filters()?;
     let source = call.app.store.show(endpoint.resource, key, &Include::default()).await?;

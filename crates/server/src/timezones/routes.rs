@@ -7,20 +7,19 @@ use axum::extract::Request;
 use billing::timezone;
 use hyper::{Method, StatusCode};
 use jsonapi::{
-    Error, Filter, Id, Included, Operand, Query, Record, Scope, Test, Value, write_collection,
-    write_member,
+    Error, Filter, Id, Included, MEDIA_TYPE, Operand, Query, Record, Scope, Test, Value,
+    write_collection, write_member,
 };
 
 use super::TIMEZONES;
-use crate::api::API;
 use crate::app::App;
 use crate::error::ApiError;
-use crate::http::Reply;
-use crate::rest::{Call, MEDIA_TYPE, answer};
+use crate::reply::Reply;
+use crate::rest::{Call, answer};
 
 /// The paths of time zones.
 pub fn router(app: &Arc<App>) -> Router {
-    let root = format!("{}/{}", API.prefix, TIMEZONES.kind);
+    let root = format!("{}/{}", app.store.api().prefix, TIMEZONES.kind);
     let router = answer(Router::new(), app, root.clone(), list);
     answer(router, app, format!("{root}/{{id}}"), show)
 }
@@ -36,7 +35,7 @@ async fn admit(app: &Arc<App>, request: Request) -> Result<Call, ApiError> {
 
 async fn list(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
     let call = admit(&app, request).await?;
-    let query = Query::parse(&API, &TIMEZONES, &call.params, Scope::List)?;
+    let query = Query::parse(call.api(), &TIMEZONES, &call.params, Scope::List)?;
     query.check()?;
     let filters = query.filters()?;
     let names = timezone::names().iter().map(String::as_str);
@@ -55,7 +54,7 @@ async fn show(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
     let segment = request.uri().path().rsplit('/').next().unwrap_or_default();
     let name = percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned();
     let call = admit(&app, request).await?;
-    let query = Query::parse(&API, &TIMEZONES, &call.params, Scope::Member)?;
+    let query = Query::parse(call.api(), &TIMEZONES, &call.params, Scope::Member)?;
     query.check()?;
     timezone::find(&name).ok_or_else(|| Error::record_not_found(&name))?;
     let record = record(&name);

@@ -6,16 +6,15 @@ use std::time::Instant;
 
 use axum::extract::Request;
 use hyper::{Method, StatusCode, header};
-use jsonapi::Error;
+use jsonapi::{Error, MEDIA_TYPE};
 use serde_json::{Map, Value};
 use store::Operator;
 
-use super::operators::allows;
-use super::passwords::verify_password;
 use crate::app::App;
+use crate::auth::{allows, verify_password};
 use crate::error::ApiError;
-use crate::http::{Reply, RequestInfo, media_type, read_body};
-use crate::rest::MEDIA_TYPE;
+use crate::http::{RequestInfo, media_type, read_body};
+use crate::reply::Reply;
 
 /// Where sign-in is.
 pub const PATH: &str = "/api/rest/admin/auth";
