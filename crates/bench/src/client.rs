@@ -137,9 +137,9 @@ fn encode(scenario: &Scenario, number: u64, accounts: u64, token: &str) -> Vec<u
     }
     if !body.is_empty() {
         let length = body.len();
-        request.push_str(&format!(
-            "content-type: application/vnd.api+json\r\ncontent-length: {length}\r\n"
-        ));
+        request.push_str("content-type: application/vnd.api+json\r\ncontent-length: ");
+        request.push_str(&length.to_string());
+        request.push_str("\r\n");
     }
     request.push_str("\r\n");
     request.push_str(&body);

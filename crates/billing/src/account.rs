@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn number(text: &str) -> Given<Decimal> {
-        Ok(Some(Decimal::parse(text).unwrap()))
+        Decimal::parse(text).map(Some).map_err(|error| error.to_string().into())
     }
 
     #[test]

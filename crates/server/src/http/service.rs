@@ -4,6 +4,7 @@
 //! found. After: tag, 304, compression, and all headers in the order of the founding document.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
@@ -63,8 +64,11 @@ pub struct Service {
 struct Asked {
     started: Instant,
     method: Method,
-    headers: HeaderMap,
     request_id: String,
+    varies: bool,
+    wants_gzip: bool,
+    /// `If-None-Match`.
+    known_tags: Option<String>,
 }
 
 impl Service {
@@ -77,11 +81,14 @@ impl Service {
 
     /// Answers one request; never fails.
     pub async fn respond(&self, connection: Connection, request: Request) -> Response<Full<Bytes>> {
+        let headers = request.headers();
         let asked = Asked {
             started: Instant::now(),
             method: request.method().clone(),
-            headers: request.headers().clone(),
-            request_id: request_id(request.headers()),
+            request_id: request_id(headers),
+            varies: varies_with_accept(list_header(headers, &ACCEPT).as_deref()),
+            wants_gzip: wants_gzip(list_header(headers, &ACCEPT_ENCODING).as_deref()),
+            known_tags: list_header(headers, &IF_NONE_MATCH).map(Cow::into_owned),
         };
         let reply = match self.admit(connection, request, &asked) {
             Ok(request) => self.route(request).await,
@@ -161,17 +168,15 @@ impl Asked {
     async fn finish(self, mut reply: Reply) -> Response<Full<Bytes>> {
         let reads = self.method == Method::GET || self.method == Method::HEAD;
         let tag = reply.tagged.then(|| entity_tag(&reply.body));
-        let known = list_header(&self.headers, &IF_NONE_MATCH);
-        if let (Some(tag), Some(list), true) = (&tag, known, reads)
+        if let (Some(tag), Some(list), true) = (&tag, &self.known_tags, reads)
             && reply.status == StatusCode::OK
-            && tag_list_names(&list, tag)
+            && tag_list_names(list, tag)
         {
             reply.status = StatusCode::NOT_MODIFIED;
             reply.content_type = None;
             reply.body = Bytes::new();
         }
-        let codings = list_header(&self.headers, &ACCEPT_ENCODING);
-        let zipped = reply.body.len() >= GZIP_MIN && wants_gzip(codings.as_deref());
+        let zipped = self.wants_gzip && reply.body.len() >= GZIP_MIN;
         if zipped {
             reply.body = compressed(reply.body).await;
         }
@@ -192,9 +197,7 @@ impl Asked {
         if let Some(location) = &reply.location {
             add(LOCATION, location);
         }
-        let accept = list_header(&self.headers, &ACCEPT);
-        let varies = reply.varies && varies_with_accept(accept.as_deref());
-        match (varies, zipped) {
+        match (reply.varies && self.varies, zipped) {
             (true, false) => add(VARY, "Accept"),
             (true, true) => add(VARY, "Accept, Accept-Encoding"),
             (false, true) => add(VARY, "Accept-Encoding"),

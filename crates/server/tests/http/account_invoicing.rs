@@ -20,12 +20,15 @@ fn next_invoice(app: &TestApp, id: &str) -> Option<(String, i64)> {
     at.zip(column("next_invoice_type_id"))
 }
 
+/// The time, the zone, the period; then the end and the type that are stored.
+type Case = (fn() -> Timestamp, &'static str, i64, &'static str, i64);
+
 #[tokio::test]
 async fn choosing_a_period_sets_the_end_of_the_current_one() {
     const JAN_2: i64 = 1_767_355_200; // 2026-01-02T12:00:00Z
     const DAY: i64 = 86_400;
     let (full, partial) = (2, 3);
-    let cases: [(fn() -> Timestamp, &str, i64, &str, i64); 15] = [
+    let cases: [Case; 15] = [
         (at::<JAN_2>, "UTC", 1, "2026-01-03T00:00:00Z", full),
         (at::<JAN_2>, "UTC", 2, "2026-01-05T00:00:00Z", full),
         (at::<JAN_2>, "UTC", 3, "2026-01-05T00:00:00Z", full),

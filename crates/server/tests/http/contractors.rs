@@ -165,7 +165,7 @@ async fn an_smtp_connection_must_exist_and_is_filtered_by() {
     assert_eq!(app.patch(&path, linkage("smtp-connections", &server)).await.status, 204);
     assert_eq!(
         app.ids(&format!("/contractors?filter[smtp-connection.id]={server}")).await,
-        [id.clone()]
+        std::slice::from_ref(&id)
     );
     let refused = app.delete(&format!("/smtp-connections/{server}")).await;
     let error = "100 Cannot delete record because dependent contractors exist";

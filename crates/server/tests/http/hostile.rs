@@ -310,7 +310,7 @@ async fn a_chunked_body_beyond_the_limit_is_refused_and_its_sender_can_read_so()
              content-type: {MEDIA_TYPE}\r\ntransfer-encoding: chunked\r\n\r\n"
         ))
         .await;
-        let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+        let chunk = [b"10000\r\n".as_slice(), &vec![b' '; 0x10000], b"\r\n"].concat();
         for _ in 0..160 {
             wire.send(&chunk).await;
         }
@@ -500,7 +500,7 @@ async fn numbers_of_any_size_are_read_exactly_or_refused_at_once() {
             }
         }
     }
-    assert!(started.elapsed() < Duration::from_secs(120), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_mins(2), "{:?}", started.elapsed());
     assert_eq!(app.get("/accounts").await.json()["meta"]["total-count"], 1);
 }
 
@@ -788,18 +788,14 @@ async fn a_client_that_reads_nothing_is_given_up() {
     let app = impatient().await;
     let unharmed = Unharmed::before(&app);
     let mut wire = Wire::to(app.address).await;
-    let ask = format!("GET /api/openapi.json HTTP/1.1\r\nhost: t\r\n\r\n").repeat(2_000);
+    let ask = "GET /api/openapi.json HTTP/1.1\r\nhost: t\r\n\r\n".repeat(2_000);
     // Far more answers than the buffers between us hold.
     let sending = tokio::spawn(async move {
         wire.send(ask).await;
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let mut answers = 0;
-        while wire.read_on().await {
-            answers += 1;
-        }
-        answers
+        wire.rest().await.len()
     });
-    tokio::time::timeout(Duration::from_secs(60), sending).await.expect("it is closed").unwrap();
+    tokio::time::timeout(Duration::from_mins(1), sending).await.expect("it is closed").unwrap();
     unharmed.still(&app).await;
 }
 

@@ -1,5 +1,8 @@
 //! The server as its clients see it: real requests, real database.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::too_many_lines, reason = "tables of cases are long")]
+
 mod account_attributes;
 mod account_invoicing;
 mod accounts;

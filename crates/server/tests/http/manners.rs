@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::any;
 use reqwest::StatusCode;
+use reqwest::header::HeaderName;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use store::StoreError;
@@ -43,10 +44,10 @@ async fn ask(app: &TestApp, line: &str, headers: &[(&str, &str)], body: &str) ->
     let mut wire = Wire::to(app.address).await;
     let mut request = format!("{line} HTTP/1.1\r\nhost: example.org\r\n");
     for (name, value) in headers {
-        request += &format!("{name}: {value}\r\n");
+        request = format!("{request}{name}: {value}\r\n");
     }
     if !body.is_empty() {
-        request += &format!("content-length: {}\r\n", body.len());
+        request = format!("{request}content-length: {}\r\n", body.len());
     }
     wire.send(request + "\r\n" + body).await;
     let reply =
@@ -144,7 +145,7 @@ async fn every_answer_begins_with_the_security_headers_and_says_how_long_it_took
 async fn headers_come_in_the_order_of_the_founding_document() {
     let app = furnished().await;
     let reply = ask_well(&app, "POST /api/rest/admin/contractors", &contractor("new")).await;
-    let names: Vec<&str> = reply.headers.keys().map(|name| name.as_str()).skip(5).collect();
+    let names: Vec<&str> = reply.headers.keys().map(HeaderName::as_str).skip(5).collect();
     let order = [
         "content-type",
         "location",
@@ -163,7 +164,7 @@ async fn headers_come_in_the_order_of_the_founding_document() {
         (own.as_str(), "http://example.org/api/rest/admin/contractors/2")
     );
     let refused = ask_well(&app, "POST /api/rest/admin/contractors", "{}").await;
-    let names: Vec<&str> = refused.headers.keys().map(|name| name.as_str()).skip(5).collect();
+    let names: Vec<&str> = refused.headers.keys().map(HeaderName::as_str).skip(5).collect();
     assert_eq!(
         names,
         ["content-type", "vary", "cache-control", "x-request-id", "x-runtime", "content-length"]
@@ -200,7 +201,7 @@ async fn a_tag_is_the_beginning_of_the_bodys_sha_256() {
     ] {
         assert!([200, 201].contains(&reply.status), "{reply:?}");
         let digest = Sha256::digest(reply.body.as_bytes());
-        let hex: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = digest[..16].iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         assert_eq!(reply.header("etag"), format!("W/\"{hex}\""));
         assert_eq!(reply.header("content-length"), reply.body.len().to_string());
     }
@@ -231,7 +232,7 @@ async fn a_known_tag_is_answered_with_304_and_nothing_else() {
         for method in ["GET", "HEAD"] {
             let reply = again(method, known).await;
             assert_eq!((reply.status, reply.body.as_str()), (304, ""), "{known:?}");
-            let names: Vec<&str> = reply.headers.keys().map(|name| name.as_str()).skip(5).collect();
+            let names: Vec<&str> = reply.headers.keys().map(HeaderName::as_str).skip(5).collect();
             assert_eq!(names, ["vary", "etag", "cache-control", "x-request-id", "x-runtime"]);
             assert_eq!(reply.header("etag"), tag);
             assert_eq!(reply.header("cache-control"), CACHEABLE);

@@ -505,7 +505,7 @@ async fn send_unrecorded(app: &TestApp, file: &str, name: &str) {
 /// Lets a create give out the id that was recorded: the ones before it were used up by requests
 /// that are not in the file, or by refused ones.
 fn skip_ids(app: &TestApp, recording: &Recording) {
-    if recording.response.status != 201 || recording.response.headers.get("location").is_none() {
+    if recording.response.status != 201 || !recording.response.headers.contains_key("location") {
         return;
     }
     let body: Value = serde_json::from_str(&recording.response.body).unwrap();
@@ -547,7 +547,6 @@ fn resigned(text: &str) -> String {
 fn compare(recording: &Recording, ours: Option<&Ours>, reply: &Reply) -> String {
     let mut expected = recording.response.clone();
     match ours {
-        None => {}
         Some(With(now, then)) => {
             expected.body = expected.body.replace(then, now);
             expected.headers.insert("etag".into(), entity_tag(expected.body.as_bytes()));
@@ -555,7 +554,7 @@ fn compare(recording: &Recording, ours: Option<&Ours>, reply: &Reply) -> String 
         Some(SameJson) if json(&expected.body) == json(&reply.body) => {
             expected.body.clone_from(&reply.body);
         }
-        Some(SameJson) => {}
+        None | Some(SameJson) => {}
         Some(Ordered(ids)) => {
             let mut list = json(&expected.body).unwrap();
             let records = list["data"].as_array_mut().unwrap();

@@ -9,8 +9,7 @@ use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use store::Store;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tollkeeper::api::API;
 use tollkeeper::app::App;
 use tollkeeper::clock::{self, Clock};
@@ -226,11 +225,11 @@ impl TestApp {
     pub fn create(
         &self,
         kind: &str,
-        attributes: Value,
-        relationships: Value,
+        attributes: impl Into<Value>,
+        relationships: impl Into<Value>,
     ) -> impl Future<Output = String> {
         let document = serde_json::json!({"data": {
-            "type": kind, "attributes": attributes, "relationships": relationships,
+            "type": kind, "attributes": attributes.into(), "relationships": relationships.into(),
         }});
         async move {
             let reply = self.post(&format!("/{kind}"), document).await;
@@ -257,17 +256,6 @@ impl TestApp {
             }
         }
         dump
-    }
-
-    /// Sends raw bytes on a connection of their own and reads until the server closes it, or for
-    /// two seconds.
-    pub async fn raw(&self, request: &[u8]) -> String {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(request).await.unwrap();
-        let mut answer = Vec::new();
-        let reading = stream.read_to_end(&mut answer);
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), reading).await;
-        String::from_utf8_lossy(&answer).into_owned()
     }
 }
 

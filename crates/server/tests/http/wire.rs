@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::support::Reply;
 
 /// Longer than any deadline of the server: whoever waits for so long waits in vain.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An open connection.
 pub struct Wire {
@@ -88,15 +88,15 @@ impl Wire {
         self.read.is_empty() && !self.read_more().await
     }
 
-    /// Reads something and forgets it; false when the server has closed.
-    pub async fn read_on(&mut self) -> bool {
-        self.read.clear();
-        self.read_more().await
+    /// Reads until the server closes.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        while self.read_more().await {}
+        std::mem::take(&mut self.read)
     }
 
     /// Reads something; false at the end, gentle or not.
     async fn read_more(&mut self) -> bool {
-        let mut bytes = [0; 16 * 1024];
+        let mut bytes = vec![0; 16 * 1024];
         let read = timeout(PATIENCE, self.stream.read(&mut bytes)).await;
         let count = read.expect("the server answers or closes").unwrap_or_default();
         self.read.extend_from_slice(&bytes[..count]);

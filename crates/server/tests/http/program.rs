@@ -1,0 +1,137 @@
+//! The real binary, run as an operator runs it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The binary in `directory`, with nothing of the surroundings in its environment, listening on
+/// any free port.
+pub fn tollkeeper(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollkeeper"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOLLKEEPER_")) {
+        command.env_remove(name);
+    }
+    // An operator who asks for backtraces gets no more lines than others.
+    command.env("RUST_BACKTRACE", "1").env("TOLLKEEPER_LISTEN", "127.0.0.1:0");
+    command.current_dir(directory).args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub out: String,
+    /// What it complained about.
+    pub err: String,
+}
+
+impl Ended {
+    /// Checks that all went well, and returns what was printed.
+    #[track_caller]
+    pub fn well(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.out
+    }
+
+    /// Checks that it could not start, said so in one line that holds `part`, and nothing else.
+    #[track_caller]
+    pub fn complains(&self, part: &str) {
+        assert_eq!((self.code, self.out.as_str()), (Some(2), ""), "{self:?}");
+        assert_eq!(self.err.lines().count(), 1, "{self:?}");
+        assert!(self.err.starts_with("tollkeeper: ") && self.err.contains(part), "{self:?}");
+        let first = self.err.trim_end().rsplit(": ").next().unwrap();
+        assert_eq!(self.err.matches(first).count(), 1, "said twice: {self:?}");
+    }
+}
+
+/// Runs a command to its end; `input` is what it reads.
+pub fn run(mut command: Command, input: &str) -> Ended {
+    let mut child = command.spawn().unwrap();
+    // Whoever does not want its input may close it.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Ended {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A server that runs until it is stopped, or dropped.
+pub struct Program {
+    /// Where it serves.
+    pub address: SocketAddr,
+    /// What it printed first.
+    pub greeting: String,
+    child: Child,
+    complaints: Arc<Mutex<String>>,
+    reading: Option<JoinHandle<()>>,
+}
+
+impl Program {
+    /// Starts a server and waits until it serves.
+    #[track_caller]
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let complaints = Arc::new(Mutex::new(String::new()));
+        let mut stderr = child.stderr.take().unwrap();
+        let kept = Arc::clone(&complaints);
+        let reading = std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = stderr.read(&mut bytes) {
+                kept.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+        });
+        let mut greeting = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut greeting).unwrap();
+        let address = greeting.trim().rsplit('/').next().and_then(|text| text.parse().ok());
+        let Some(address) = address else {
+            panic!("it does not serve: {greeting:?} {:?}", complaints.lock().unwrap());
+        };
+        Self { address, greeting, child, complaints, reading: Some(reading) }
+    }
+
+    /// Everything on its standard error, once it has ended.
+    fn complaints(&mut self) -> String {
+        if let Some(reading) = self.reading.take() {
+            reading.join().unwrap();
+        }
+        self.complaints.lock().unwrap().clone()
+    }
+
+    /// What is on its standard error so far, as soon as it holds `part`.
+    pub fn said(&self, part: &str) -> String {
+        let started = Instant::now();
+        loop {
+            let so_far = self.complaints.lock().unwrap().clone();
+            if so_far.contains(part) {
+                return so_far;
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "{so_far:?} without {part:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Sends a signal, by name, and waits for the end.
+    pub fn end(mut self, signal: &str) -> (ExitStatus, String) {
+        let kill = format!("kill -{signal} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        let status = self.child.wait().unwrap();
+        (status, self.complaints())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
