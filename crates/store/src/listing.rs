@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use jsonapi::{Filter, Include, Included, Page, Record, Resource, Sort};
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{CachedStatement, Connection, params_from_iter};
 
 use crate::condition::Condition;
 use crate::error::StoreError;
@@ -126,7 +126,9 @@ fn total(
     } else {
         let sql = format!("SELECT count(*) FROM {}{}", table.name, condition.sql());
         let mut statement = connection.prepare_cached(&sql)?;
-        Some(statement.query_row(params_from_iter(&condition.params), |row| row.get(0))?)
+        let count = statement.query_row(params_from_iter(&condition.params), |row| row.get(0));
+        forget_if_large(statement, condition);
+        Some(count?)
     };
     Ok(total.map_or(0, |total| u64::try_from(total).unwrap_or_default()))
 }
@@ -152,7 +154,17 @@ fn page(
     while let Some(row) = rows.next()? {
         records.push(table.record(row)?);
     }
+    drop(rows);
+    forget_if_large(statement, &condition);
     Ok(records)
+}
+
+/// Keeps long filters, each of its own shape, from filling the memory with their plans.
+fn forget_if_large(statement: CachedStatement<'_>, condition: &Condition) {
+    const PARAMS_KEPT_MAX: usize = 32;
+    if condition.params.len() > PARAMS_KEPT_MAX {
+        statement.discard();
+    }
 }
 
 /// Rows without a value come last when ascending, first when descending.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jsonapi::{Api, Include, Included, Record, Resource};
+use tokio::sync::Semaphore;
 
 use crate::connection;
 use crate::error::{OpenError, StoreError};
@@ -18,6 +19,8 @@ use crate::table::Tables;
 
 /// How long a list query may run before it is answered with 503.
 const QUERY_MAX: Duration = Duration::from_secs(10);
+/// Long lists at once; more wait for their turn, within the same time.
+const LONG_LISTS_MAX: usize = 8;
 
 /// A database, open and migrated. Shared by reference; dropping it finishes accepted writes.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub struct Store {
     tables: Arc<Tables>,
     lane: Lane,
     pool: Arc<Pool>,
+    long_lists: Arc<Semaphore>,
     path: PathBuf,
 }
 
@@ -65,7 +69,8 @@ impl Store {
         let tables = Arc::new(Tables::new(&api));
         let lane = Lane::start(connection, Arc::clone(&tables))?;
         let pool = Arc::new(Pool::new(file.to_owned()));
-        Ok(Self { api, tables, lane, pool, path: file.to_owned() })
+        let long_lists = Arc::new(Semaphore::new(LONG_LISTS_MAX));
+        Ok(Self { api, tables, lane, pool, long_lists, path: file.to_owned() })
     }
 
     /// The resources that the database holds.
@@ -103,7 +108,15 @@ impl Store {
         if short {
             return list();
         }
-        tokio::task::spawn_blocking(list).await.map_err(|_| StoreError::Panicked)?
+        let turn = Arc::clone(&self.long_lists).acquire_owned();
+        let turn = tokio::time::timeout(QUERY_MAX, turn).await;
+        let turn = turn.map_err(|_| StoreError::Deadline)?.map_err(|_| StoreError::Closed)?;
+        let listed = tokio::task::spawn_blocking(move || {
+            let listing = list();
+            drop(turn);
+            listing
+        });
+        listed.await.map_err(|_| StoreError::Panicked)?
     }
 
     /// One record that clients may see, with what it includes.
