@@ -22,20 +22,14 @@ pub struct Settings {
     /// Database [default: sqlite:data/tollkeeper.db]
     #[arg(long, global = true, env = "TOLLKEEPER_DATABASE_URL", value_name = "URL")]
     database_url: Option<String>,
-    /// Key of the tokens; without one, it is generated once and kept in the database
-    #[arg(long, global = true, env = "TOLLKEEPER_SECRET", hide_env_values = true, hide = true)]
+    /// Key of the tokens; never a flag, so that it does not show in process lists
+    #[arg(skip)]
     secret: Option<String>,
     /// Seconds until a token expires; 0 is never [default: 600]
     #[arg(long, global = true, env = "TOLLKEEPER_TOKEN_LIFETIME_SECS", value_name = "SECONDS")]
     token_lifetime_secs: Option<u32>,
-    /// Password of the first operator, `admin`, when there is none yet; else a random one
-    #[arg(
-        long,
-        global = true,
-        env = "TOLLKEEPER_ADMIN_PASSWORD",
-        hide_env_values = true,
-        hide = true
-    )]
+    /// Password of the first operator, when there is none yet; never a flag
+    #[arg(skip)]
     admin_password: Option<String>,
     /// What to log: error, warn, info, debug, or directives by module [default: info]
     #[arg(long, global = true, env = "TOLLKEEPER_LOG", value_name = "LEVEL")]
@@ -107,12 +101,12 @@ impl Config {
                 .with_context(|| format!("listen: {listen:?} is not an ADDRESS:PORT"))?,
             database_url: text(given.database_url, kept.database_url)
                 .unwrap_or_else(|| "sqlite:data/tollkeeper.db".into()),
-            secret: text(given.secret, kept.secret),
+            secret: text(environment("TOLLKEEPER_SECRET")?, kept.secret),
             token_lifetime_secs: given
                 .token_lifetime_secs
                 .or(kept.token_lifetime_secs)
                 .unwrap_or(600),
-            admin_password: text(given.admin_password, kept.admin_password),
+            admin_password: text(environment("TOLLKEEPER_ADMIN_PASSWORD")?, kept.admin_password),
             log: text(given.log, kept.log).unwrap_or_else(|| "info".into()),
             tls,
             trusted_proxies: proxies
@@ -123,7 +117,10 @@ impl Config {
                         .with_context(|| format!("trusted_proxies: {text:?} is not a network"))
                 })
                 .collect::<anyhow::Result<_>>()?,
-            connections_max: given.connections_max.or(kept.connections_max).unwrap_or(10_000),
+            connections_max: match given.connections_max.or(kept.connections_max) {
+                Some(0) => bail!("connections_max: 0 would let nobody in"),
+                chosen => chosen.unwrap_or(10_000),
+            },
         })
     }
 
@@ -132,7 +129,7 @@ impl Config {
     pub fn shown(&self) -> String {
         let hidden = |secret: &Option<String>| secret.as_ref().map(|_| "(set, hidden)".to_owned());
         let proxies: Vec<String> =
-            self.trusted_proxies.iter().map(|network| format!("{network:?}")).collect();
+            self.trusted_proxies.iter().map(|network| format!("\"{network}\"")).collect();
         let lines = [
             ("listen", Some(format!("{:?}", self.listen.to_string()))),
             ("database_url", Some(format!("{:?}", without_password(&self.database_url)))),
@@ -155,6 +152,15 @@ impl Config {
             };
         }
         out
+    }
+}
+
+/// A secret that only the environment may give; empty counts as unset.
+fn environment(name: &str) -> anyhow::Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(error) => Err(error).with_context(|| name.to_owned()),
     }
 }
 
@@ -181,7 +187,7 @@ fn read_file(named: Option<&Path>) -> anyhow::Result<Settings> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the configuration {}", path.display()))?;
     toml::from_str(&text).map_err(|error| {
-        let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+        let line = 1 + error.span().map_or(0, |span| text[..span.start].matches('\n').count());
         anyhow::anyhow!("{}, line {line}: {}", path.display(), error.message().replace('\n', " "))
     })
 }

@@ -121,3 +121,18 @@ fn form_credentials(body: &[u8]) -> Result<(String, String), ApiError> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::hash_password;
+
+    #[test]
+    fn nobody_costs_as_much_to_verify_as_anybody() {
+        let settings = |hash: &str| hash.split('$').take(4).collect::<Vec<_>>().join("$");
+        let anybody = hash_password("a password").unwrap();
+        assert_eq!(settings(NOBODY), settings(&anybody));
+        assert!(argon2::password_hash::phc::PasswordHash::new(NOBODY).is_ok());
+        assert!(!verify_password("", NOBODY));
+    }
+}

@@ -1,4 +1,4 @@
-//! Schema versions: append-only files, applied in order, each in its own transaction.
+//! Schema versions: append-only files, applied in order, all in one transaction.
 
 use rusqlite::{Connection, TransactionBehavior};
 

@@ -64,7 +64,9 @@ impl Operators {
         else {
             return Ok(Err(Refused::Unknown));
         };
-        let outdated = claims.issued_at_secs.is_some_and(|at| at < operator.tokens_valid_from_secs);
+        // Once a password has changed, a token that does not tell its age may be older than that.
+        let valid_from = operator.tokens_valid_from_secs;
+        let outdated = valid_from > 0 && claims.issued_at_secs.is_none_or(|at| at < valid_from);
         Ok(match (outdated, allows(operator, address)) {
             (true, _) => Err(Refused::Unknown),
             (_, false) => Err(Refused::Address),

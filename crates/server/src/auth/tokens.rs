@@ -27,7 +27,7 @@ pub struct Tokens {
 pub struct Claims {
     /// Id of the operator.
     pub operator: i64,
-    /// When it was issued, as far as its expiry tells.
+    /// When it was issued, as far as its expiry tells, or `iat` where it never expires.
     pub issued_at_secs: Option<i64>,
 }
 
@@ -37,6 +37,7 @@ struct Verified {
     operator: i64,
     expires_at_secs: Option<i64>,
     not_before_secs: Option<i64>,
+    issued_at_secs: Option<i64>,
 }
 
 /// The payload, members in the contract's order.
@@ -46,6 +47,9 @@ struct Issued {
     aud: [&'static str; 1],
     #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<i64>,
+    /// Only where nothing else tells a token from those that a password change has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iat: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -53,6 +57,7 @@ struct Presented {
     sub: Value,
     exp: Option<Value>,
     nbf: Option<Value>,
+    iat: Option<Value>,
 }
 
 impl Tokens {
@@ -86,8 +91,9 @@ impl Tokens {
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let issued_at = now.as_second().max(valid_from_secs);
         let exp = (self.lifetime_secs > 0).then_some(issued_at + self.lifetime_secs);
+        let iat = (exp.is_none() && valid_from_secs > 0).then_some(issued_at);
         let header = Header { typ: None, ..Header::new(Algorithm::HS256) };
-        encode(&header, &Issued { sub: operator, aud: ["admin"], exp }, &self.encoding)
+        encode(&header, &Issued { sub: operator, aud: ["admin"], exp, iat }, &self.encoding)
     }
 
     /// Reads a token; `None` for any that is not valid now.
@@ -99,7 +105,9 @@ impl Tokens {
         let too_early = verified.not_before_secs.is_some_and(|at| at > now.as_second());
         (!too_late && !too_early).then(|| Claims {
             operator: verified.operator,
-            issued_at_secs: expires_at.map(|at| at - self.lifetime_secs),
+            issued_at_secs: expires_at
+                .map(|at| at - self.lifetime_secs)
+                .or(verified.issued_at_secs),
         })
     }
 
@@ -125,6 +133,7 @@ impl Tokens {
             operator,
             expires_at_secs: seconds(presented.exp)?,
             not_before_secs: seconds(presented.nbf)?,
+            issued_at_secs: presented.iat.and_then(|at| at.as_i64()),
         };
         let mut kept = self.verified.write().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= VERIFIED_MAX {

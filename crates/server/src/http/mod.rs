@@ -1,6 +1,6 @@
 //! HTTP manners: limits, headers in the founding document's order, tags, compression, metrics.
 //!
-//! Handlers return a [`Reply`], which says what is answered; [`service`] makes the response of it.
+//! Handlers return a [`crate::reply::Reply`]; [`Service`] makes the response of it.
 
 mod body;
 mod listen;

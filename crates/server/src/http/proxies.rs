@@ -54,8 +54,9 @@ pub fn find_origin(
         let value = headers.get_all(name).iter().next_back().filter(|_| vouched)?.to_str().ok()?;
         Some(value.split(',').next_back().unwrap_or(value).trim())
     };
-    let address = forwarded("x-real-ip")
-        .or_else(|| forwarded("x-forwarded-for"))
+    // A proxy that knows only the one header passes the client's own word in the other.
+    let address = forwarded("x-forwarded-for")
+        .or_else(|| forwarded("x-real-ip"))
         .and_then(|text| text.parse::<IpAddr>().ok())
         .unwrap_or(peer);
     let scheme = match forwarded("x-forwarded-proto") {

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// How long the other end may go on sending after the last answer.
-const LINGER_TIME_MAX: Duration = Duration::from_secs(5);
+const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 /// How much it may send in that time.
 const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Read at once while lingering.

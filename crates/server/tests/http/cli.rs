@@ -124,7 +124,8 @@ async fn the_founding_request_works_on_the_demo_data() {
     let token = sign_in(program.address, "admin", "a good password").await.unwrap();
     assert_eq!(count(program.address, "accounts", &token).await, 40);
     assert_eq!(count(program.address, "contractors", &token).await, 8);
-    let contact = ask(program.address, "GET /api/rest/admin/contacts/1?include=contractor", &token, "").await;
+    let contact =
+        ask(program.address, "GET /api/rest/admin/contacts/1?include=contractor", &token, "").await;
     assert_eq!(contact.json()["included"][0]["id"], "4");
     let reply = ask(program.address, "POST /api/rest/admin/accounts", &token, FOUNDING).await;
     assert_eq!(reply.status, 201, "{reply:?}");
@@ -181,7 +182,8 @@ async fn operators_are_looked_after_while_the_server_runs() {
     let printed = here.run(&["token", "olga"]).well();
     becomes(address, printed.trim(), 200).await;
 
-    here.run_with(&["admin", "add", "igor", "--allow", "10.0.0.0/8,192.0.2.1"], "a long password").well();
+    here.run_with(&["admin", "add", "igor", "--allow", "10.0.0.0/8,192.0.2.1"], "a long password")
+        .well();
     let list = here.run(&["admin", "list"]).well();
     let lines: Vec<&str> = list.lines().collect();
     assert_eq!(lines.len(), 4, "{list}");
@@ -265,9 +267,20 @@ fn config_check_shows_what_would_be_used_and_no_secret() {
 fn every_command_explains_itself() {
     let here = Here::new();
     let commands: [&[&str]; 14] = [
-        &[], &["serve"], &["admin"], &["admin", "add"], &["admin", "passwd"], &["admin", "disable"],
-        &["admin", "enable"], &["admin", "allow"], &["admin", "list"], &["token"], &["openapi"],
-        &["config"], &["config", "check"], &["help"],
+        &[],
+        &["serve"],
+        &["admin"],
+        &["admin", "add"],
+        &["admin", "passwd"],
+        &["admin", "disable"],
+        &["admin", "enable"],
+        &["admin", "allow"],
+        &["admin", "list"],
+        &["token"],
+        &["openapi"],
+        &["config"],
+        &["config", "check"],
+        &["help"],
     ];
     for words in commands {
         for flag in ["--help", "-h"] {
@@ -292,8 +305,14 @@ fn every_command_explains_itself() {
     }
     let version = here.run(&["--version"]).well();
     assert_eq!(version, format!("tollkeeper {}\n", env!("CARGO_PKG_VERSION")));
-    for wrong in [&["nonsense"][..], &["admin"], &["admin", "add"], &["serve", "--nonsense"],
-                  &["serve", "--token-lifetime-secs", "x"], &["config"]] {
+    for wrong in [
+        &["nonsense"][..],
+        &["admin"],
+        &["admin", "add"],
+        &["serve", "--nonsense"],
+        &["serve", "--token-lifetime-secs", "x"],
+        &["config"],
+    ] {
         let ended = here.run(wrong);
         assert_eq!(ended.code, Some(2), "{ended:?}");
         assert!(ended.err.contains("Usage:") || ended.err.contains("--help"), "{ended:?}");
@@ -335,15 +354,18 @@ fn a_server_that_cannot_start_says_why_in_one_line() {
 #[test]
 fn a_database_that_cannot_be_opened_is_named_in_one_line() {
     let here = Here::new();
-    let open = |path: &Path| here.run(&["serve", "--database-url", &format!("sqlite:{}", path.display())]);
+    let open =
+        |path: &Path| here.run(&["serve", "--database-url", &format!("sqlite:{}", path.display())]);
     let directory = here.path().join("directory.db");
     std::fs::create_dir(&directory).unwrap();
     open(&directory).complains("directory.db");
     let text = here.path().join("text.db");
     std::fs::write(&text, "Dear diary, today I was taken for a database.\n".repeat(100)).unwrap();
     open(&text).complains("file is not a database");
-    open(&text.join("below.db")).complains("cannot create the database directory");
-    open(Path::new("/proc/tollkeeper.db")).complains("cannot open the database /proc/tollkeeper.db");
+    open(&text.join("below.db")).complains("cannot open the database");
+    open(Path::new("/proc/nowhere/x.db")).complains("cannot create the database directory");
+    open(Path::new("/proc/tollkeeper.db"))
+        .complains("cannot open the database /proc/tollkeeper.db");
 
     let newer = here.path().join("newer.db");
     let database = rusqlite::Connection::open(&newer).unwrap();
@@ -375,7 +397,11 @@ fn a_database_without_permission_is_named_in_one_line() {
     let mut command = here.command(&["serve", "--database-url", &url]);
     if as_root {
         let mut other = Command::new(&program);
-        other.args(command.get_args()).env_clear().env("TOLLKEEPER_LISTEN", "127.0.0.1:0").uid(NOBODY);
+        other
+            .args(command.get_args())
+            .env_clear()
+            .env("TOLLKEEPER_LISTEN", "127.0.0.1:0")
+            .uid(NOBODY);
         other.current_dir("/").stdin(std::process::Stdio::piped());
         other.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         command = other;
@@ -387,7 +413,9 @@ fn a_database_without_permission_is_named_in_one_line() {
 
 fn is_root() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"))
+    status
+        .lines()
+        .any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"))
 }
 
 #[tokio::test]
@@ -406,7 +434,13 @@ async fn what_was_acknowledged_survives_a_sudden_death() {
             let document = json!({"data": {"type": "contractors", "attributes": {
                 "name": format!("{round}-{number}"), "enabled": true, "vendor": true, "customer": false,
             }}});
-            let reply = ask(program.address, "POST /api/rest/admin/contractors", &token, &document.to_string()).await;
+            let reply = ask(
+                program.address,
+                "POST /api/rest/admin/contractors",
+                &token,
+                &document.to_string(),
+            )
+            .await;
             assert_eq!(reply.status, 201, "{reply:?}");
         }
         let (status, _) = program.end("KILL");

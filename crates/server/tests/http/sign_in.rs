@@ -419,6 +419,18 @@ async fn a_new_password_ends_older_tokens_and_the_next_sign_in_works_at_once() {
 }
 
 #[tokio::test]
+async fn a_new_password_ends_permanent_tokens_too() {
+    let app = TestApp::start_with(0).await;
+    let old = app.token.clone();
+    assert_eq!(status_of(&app, &old).await, 200);
+    let now = app.app.now().as_second();
+    change(&app, "admin", move |operator| operator.tokens_valid_from_secs = now + 1).await;
+    refused_soon(&app, &old).await;
+    let fresh = sign_in(&app, "admin", PASSWORD).await.json()["jwt"].as_str().unwrap().to_owned();
+    assert_eq!(status_of(&app, &fresh).await, 200);
+}
+
+#[tokio::test]
 async fn a_token_made_by_a_script_is_good_on_a_fresh_installation() {
     // Its short life makes it look older than the operator; only a new password ends tokens.
     let app = TestApp::start().await;

@@ -66,7 +66,8 @@ async fn https_is_served_in_both_versions_of_http_and_links_say_so() {
         assert_eq!((reply.status().as_u16(), reply.version()), (200, version));
         assert_eq!(reply.headers()["x-frame-options"], "SAMEORIGIN");
         assert!(!reply.headers().contains_key("date"));
-        let first = format!("{origin}/api/rest/admin/accounts?page%5Bnumber%5D=1&page%5Bsize%5D=50");
+        let first =
+            format!("{origin}/api/rest/admin/accounts?page%5Bnumber%5D=1&page%5Bsize%5D=50");
         assert_eq!(reply.json::<Value>().await.unwrap()["links"]["first"], first);
         // A body beyond the limit, in this version, too.
         let large = client.post(format!("{origin}/api/rest/admin/auth")).body(vec![b'x'; 3 << 20]);
@@ -84,7 +85,9 @@ async fn who_does_not_speak_tls_is_not_spoken_to() {
     let pair = pair(directory.path(), "server");
     let command = tollkeeper(directory.path(), &with_tls(&pair.certificate, &pair.key));
     let program = Program::start(command);
-    for sent in ["GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n", "\0\0\0\0", "\u{16}\u{3}\u{1}\0\u{5}hello"] {
+    for sent in
+        ["GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n", "\0\0\0\0", "\u{16}\u{3}\u{1}\0\u{5}hello"]
+    {
         let mut wire = Wire::to(program.address).await;
         wire.send(sent).await.end().await;
         let answer = wire.rest().await;
@@ -102,7 +105,8 @@ fn a_certificate_that_cannot_be_used_is_named_in_one_line() {
     let (good, other) = (pair(here, "good"), pair(here, "other"));
     let (missing, empty, junk) = (here.join("missing"), here.join("empty"), here.join("junk"));
     std::fs::write(&empty, "").unwrap();
-    std::fs::write(&junk, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+    std::fs::write(&junk, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        .unwrap();
     for (certificate, key, part) in [
         (&missing, &good.key, "missing"),
         (&good.certificate, &missing, "missing"),
