@@ -268,10 +268,10 @@ async fn linkage(
         Method::PATCH | Method::PUT | Method::DELETE if writable => {
             Box::pin(change_linkage(call, body, endpoint, position, &id)).await
         }
-        _ => {
-            let allow = allowed(&[(true, "GET, HEAD"), (writable, "PATCH, PUT, DELETE")]);
-            Err(not_allowed(&call, &allow))
+        Method::PATCH | Method::PUT | Method::DELETE => {
+            Err(Error::not_allowed(endpoint.resource.relationships[position].name).into())
         }
+        _ => Err(not_allowed(&call, "GET, HEAD, PATCH, PUT, DELETE")),
     }
 }
 
