@@ -312,6 +312,8 @@ fn every_command_explains_itself() {
         &["serve", "--nonsense"],
         &["serve", "--token-lifetime-secs", "x"],
         &["config"],
+        &["serve", "--secret", "x"],
+        &["serve", "--admin-password", "a good password"],
     ] {
         let ended = here.run(wrong);
         assert_eq!(ended.code, Some(2), "{ended:?}");
@@ -328,6 +330,7 @@ fn a_server_that_cannot_start_says_why_in_one_line() {
     here.run(&["--listen", "nowhere"]).complains("\"nowhere\" is not an ADDRESS:PORT");
     here.run(&["--listen", "127.0.0.1:99999"]).complains("is not an ADDRESS:PORT");
     here.run(&["--trusted-proxies", "10.0.0.0/8,x"]).complains("\"x\" is not a network");
+    here.run(&["--connections-max", "0"]).complains("would let nobody in");
     here.run(&["--log", "a=b=c"]).complains("\"a=b=c\" is not understood");
     here.run(&["--database-url", "postgres://u:pw@h/d"]).complains("use sqlite:PATH");
     here.run(&["--database-url", "sqlite:"]).complains("use sqlite:PATH");
@@ -391,7 +394,7 @@ fn a_database_without_permission_is_named_in_one_line() {
     if as_root {
         std::fs::copy(env!("CARGO_BIN_EXE_tollkeeper"), &program).unwrap();
     } else {
-        let closed = std::os::unix::fs::PermissionsExt::from_mode(0);
+        let closed = std::os::unix::fs::PermissionsExt::from_mode(0o000);
         std::fs::set_permissions(&path, closed).unwrap();
     }
     let mut command = here.command(&["serve", "--database-url", &url]);
@@ -416,6 +419,19 @@ fn is_root() -> bool {
     status
         .lines()
         .any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"))
+}
+
+#[test]
+fn a_new_database_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let here = Here::new();
+    here.run(&["admin", "list"]).well();
+    let _running = here.serve();
+    for entry in std::fs::read_dir(here.path().join("data")).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{entry:?} {mode:o}");
+    }
 }
 
 #[tokio::test]
@@ -453,7 +469,7 @@ async fn what_was_acknowledged_survives_a_sudden_death() {
 
 #[tokio::test]
 async fn a_signal_ends_the_server_though_clients_idle() {
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "HUP"] {
         let here = Here::new();
         let program = here.serve();
         let mut idle = Wire::to(program.address).await;

@@ -11,6 +11,7 @@ mod balances;
 mod builders;
 mod cli;
 mod concurrency;
+mod connections;
 mod contacts;
 mod contractors;
 mod definitions;

@@ -431,6 +431,24 @@ async fn a_new_password_ends_permanent_tokens_too() {
 }
 
 #[tokio::test]
+async fn a_new_password_ends_tokens_without_expiry_too() {
+    for lifetime in [0, 600] {
+        let app = TestApp::start_with(lifetime).await;
+        let now = app.app.now().as_second();
+        let ageless = signed(&json!({"sub": 1, "aud": ["admin"]}));
+        assert_eq!(status_of(&app, &ageless).await, 200);
+        change(&app, "admin", move |operator| operator.tokens_valid_from_secs = now + 1).await;
+        let token = token_of(&sign_in(&app, "admin", PASSWORD).await);
+        refused_soon(&app, &ageless).await;
+        refused_soon(&app, &app.token).await;
+        assert_eq!(status_of(&app, &token).await, 200);
+        let younger = signed(&json!({"sub": 1, "aud": ["admin"], "iat": now + 1}));
+        let older = signed(&json!({"sub": 1, "aud": ["admin"], "iat": now}));
+        assert_eq!((status_of(&app, &younger).await, status_of(&app, &older).await), (200, 401));
+    }
+}
+
+#[tokio::test]
 async fn a_token_made_by_a_script_is_good_on_a_fresh_installation() {
     // Its short life makes it look older than the operator; only a new password ends tokens.
     let app = TestApp::start().await;
@@ -486,6 +504,13 @@ async fn operators_come_only_from_their_networks() {
     let wrong = json!({"username": "guest", "password": "a guess at it"}).to_string();
     let reply = app.send("POST", "/auth", &headers, wrong).await;
     assert_eq!(reply.errors(), ["401 Incorrect login or password."]);
+    // Where a proxy sends both headers, the chain is what it wrote itself.
+    let both = [
+        ("x-real-ip", "192.0.2.1"),
+        ("x-forwarded-for", "203.0.113.1"),
+        ("authorization", token.as_str()),
+    ];
+    assert_eq!(get_with(&app, &both).await.status, 401);
     // Of several addresses, the proxy's own word is the last, in one line or in two.
     for lines in [&["192.0.2.1, 203.0.113.1"][..], &["192.0.2.1", "203.0.113.1"]] {
         let mut headers = vec![("authorization", token.as_str())];
