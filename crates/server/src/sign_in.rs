@@ -40,11 +40,11 @@ pub async fn sign_in(app: Arc<App>, request: Request) -> Reply {
     }
 }
 
-async fn attempt(app: &Arc<App>, request: Request) -> Result<String, ApiError> {
+async fn attempt(app: &Arc<App>, mut request: Request) -> Result<String, ApiError> {
     if request.method() != Method::POST {
         return Err(ApiError::method_not_allowed(request.method(), "POST"));
     }
-    let info = RequestInfo::of(&request);
+    let info = RequestInfo::take(&mut request);
     let (parts, body) = request.into_parts();
     let content_type = parts.headers.get(header::CONTENT_TYPE);
     let kind = media_type(content_type).to_ascii_lowercase();

@@ -1,5 +1,10 @@
 //! Who is calling: sign-in, tokens, and the operators they belong to (contract, protocol 2).
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use store::Operator;
+
 mod operators;
 mod passwords;
 mod throttle;
@@ -13,10 +18,10 @@ pub use tokens::{Claims, Tokens};
 /// Who asked for a change, for the audit log. Everything is `None` for the system itself.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
-    /// Name of the operator.
-    pub actor: Option<String>,
+    /// The operator.
+    pub operator: Option<Arc<Operator>>,
     /// Address they came from.
-    pub ip: Option<String>,
+    pub address: Option<IpAddr>,
     /// Id of the request.
     pub request_id: Option<String>,
 }

@@ -20,13 +20,13 @@ pub struct RequestInfo {
 }
 
 impl RequestInfo {
-    /// What the service found out about the request.
+    /// What the service found out about the request; for the one handler that needs it.
     ///
     /// # Panics
     /// If the request did not come through the service, which no route can.
     #[must_use]
-    pub fn of(request: &Request) -> Self {
-        request.extensions().get::<Self>().expect("every request comes through the service").clone()
+    pub fn take(request: &mut Request) -> Self {
+        request.extensions_mut().remove().expect("every request comes through the service")
     }
 }
 

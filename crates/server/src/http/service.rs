@@ -180,49 +180,41 @@ impl Asked {
         if zipped {
             reply.body = compressed(reply.body).await;
         }
-        self.response(&reply, tag.as_deref(), zipped)
+        self.response(&reply, tag, zipped)
     }
 
-    fn response(self, reply: &Reply, tag: Option<&str>, zipped: bool) -> Response<Full<Bytes>> {
+    fn response(self, reply: &Reply, tag: Option<String>, zipped: bool) -> Response<Full<Bytes>> {
         let mut headers = HeaderMap::with_capacity(24);
         headers.extend(SECURITY_HEADERS);
-        let mut add = |name: HeaderName, value: &str| {
-            if let Ok(value) = HeaderValue::from_str(value) {
+        let mut add = |name: HeaderName, value: Option<HeaderValue>| {
+            if let Some(value) = value {
                 headers.append(name, value);
             }
         };
-        if let Some(content_type) = reply.content_type {
-            add(CONTENT_TYPE, content_type);
-        }
-        if let Some(location) = &reply.location {
-            add(LOCATION, location);
-        }
-        match (reply.varies && self.varies, zipped) {
-            (true, false) => add(VARY, "Accept"),
-            (true, true) => add(VARY, "Accept, Accept-Encoding"),
-            (false, true) => add(VARY, "Accept-Encoding"),
-            (false, false) => {}
-        }
-        match tag {
-            Some(tag) => {
-                add(ETAG, tag);
-                add(CACHE_CONTROL, "max-age=0, private, must-revalidate");
-            }
-            None => add(CACHE_CONTROL, "no-cache"),
-        }
-        if zipped {
-            add(CONTENT_ENCODING, "gzip");
-        }
+        let fixed = |value: &'static str| Some(HeaderValue::from_static(value));
+        let made = |value: String| HeaderValue::try_from(value).ok();
+        add(CONTENT_TYPE, reply.content_type.and_then(fixed));
+        add(LOCATION, reply.location.clone().and_then(made));
+        let vary = match (reply.varies && self.varies, zipped) {
+            (true, false) => fixed("Accept"),
+            (true, true) => fixed("Accept, Accept-Encoding"),
+            (false, true) => fixed("Accept-Encoding"),
+            (false, false) => None,
+        };
+        add(VARY, vary);
+        let cached = if tag.is_some() { "max-age=0, private, must-revalidate" } else { "no-cache" };
+        add(ETAG, tag.and_then(made));
+        add(CACHE_CONTROL, fixed(cached));
+        add(CONTENT_ENCODING, fixed("gzip").filter(|_| zipped));
         for (name, value) in &reply.headers {
-            add(name.clone(), value.to_str().unwrap_or_default());
+            add(name.clone(), Some(value.clone()));
         }
-        add(HeaderName::from_static("x-request-id"), &self.request_id);
+        add(HeaderName::from_static("x-request-id"), HeaderValue::from_str(&self.request_id).ok());
         let elapsed = self.started.elapsed();
         let runtime = format!("{}.{:06}", elapsed.as_secs(), elapsed.subsec_micros());
-        add(HeaderName::from_static("x-runtime"), &runtime);
-        if reply.content_type.is_some() {
-            add(CONTENT_LENGTH, &reply.body.len().to_string());
-        }
+        add(HeaderName::from_static("x-runtime"), made(runtime));
+        let length = reply.content_type.map(|_| HeaderValue::from(reply.body.len()));
+        add(CONTENT_LENGTH, length);
         metrics::observe(reply.route, &self.method, reply.status, elapsed);
         tracing::debug!(
             method = %self.method, route = reply.route, status = reply.status.as_u16(),

@@ -223,15 +223,15 @@ pub async fn audit(
     let state = |record: Option<&Record>, other| {
         record.map_or(Value::Null, |record| Value::Json(snapshot(resource, record, other)))
     };
-    let text = |text: &Option<String>| text.as_ref().map_or(Value::Null, Value::text);
+    let text = |text: Option<&str>| text.map_or(Value::Null, Value::text);
     let Id::Int(item_id) = record.id else { return Ok(()) };
     let values = vec![
         Value::text(event),
         Value::text(resource.kind),
         Value::Int(item_id),
-        text(&caller.actor),
-        text(&caller.ip),
-        text(&caller.request_id),
+        text(caller.operator.as_ref().map(|operator| operator.name.as_str())),
+        caller.address.map_or(Value::Null, |address| Value::text(address.to_string())),
+        text(caller.request_id.as_deref()),
         Value::Time(moment.now),
         state(before, after),
         state(after, before),

@@ -40,23 +40,20 @@ impl Call {
     ///
     /// # Errors
     /// 400 and 401.
-    pub async fn admit(app: &Arc<App>, request: Request) -> Result<(Self, Body), ApiError> {
-        let info = RequestInfo::of(&request);
+    pub async fn admit(app: &Arc<App>, mut request: Request) -> Result<(Self, Body), ApiError> {
+        let info = RequestInfo::take(&mut request);
         let params = Params::parse(request.uri().query().unwrap_or_default())?;
         let (parts, body) = request.into_parts();
         let header = parts.headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok());
-        let last_word = |header: &str| header.split_whitespace().next_back().map(str::to_owned);
-        let token = match params.token() {
-            Some(token) => Some(token.to_owned()),
-            None => header.and_then(last_word),
-        };
-        let claims = token.and_then(|token| app.tokens.read(&token, app.now()));
+        let last_word = header.and_then(|header| header.split_whitespace().next_back());
+        let token = params.token().or(last_word);
+        let claims = token.and_then(|token| app.tokens.read(token, app.now()));
         let claims = claims.ok_or(ApiError::Unauthorized)?;
         let admitted = app.operators.admit(&app.store, claims, info.address).await?;
         let operator = admitted.map_err(|_| ApiError::Unauthorized)?;
         let caller = Caller {
-            actor: Some(operator.name.clone()),
-            ip: Some(info.address.to_string()),
+            operator: Some(operator),
+            address: Some(info.address),
             request_id: Some(info.request_id),
         };
         let base = Base(info.origin + app.store.api().prefix);
