@@ -8,6 +8,7 @@
 /// The media type of JSON:API (contract, protocol 3).
 pub const MEDIA_TYPE: &str = "application/vnd.api+json";
 
+mod decode;
 mod definition;
 mod document;
 mod error;

@@ -81,8 +81,8 @@ impl From<ApiError> for Reply {
             ApiError::Store(StoreError::Deadline) => {
                 unavailable("The query took too long. Narrow it, or try again soon.")
             }
-            ApiError::Store(StoreError::Unavailable(error)) => {
-                tracing::error!(%error, "the database is unavailable");
+            ApiError::Store(error @ StoreError::Unavailable(_)) => {
+                tracing::error!(%error, "a request cannot be served");
                 unavailable("The database is unavailable. Try again soon.")
             }
             ApiError::Store(error) => internal(&anyhow::Error::from(error)),

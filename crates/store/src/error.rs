@@ -15,8 +15,8 @@ pub enum StoreError {
     #[error("the query took too long")]
     Deadline,
     /// The database cannot be written or reached right now: full disk, lock, I/O error.
-    #[error("the database is unavailable")]
-    Unavailable(#[source] rusqlite::Error),
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
     /// A statement failed: a fault of ours.
     #[error("a statement failed")]
     Driver(#[source] rusqlite::Error),
@@ -37,7 +37,8 @@ impl StoreError {
         match self {
             Self::Busy => Self::Busy,
             Self::Closed => Self::Closed,
-            _ => Self::Unavailable(rusqlite::Error::InvalidQuery),
+            Self::Unavailable(reason) => Self::Unavailable(reason.clone()),
+            other => Self::Unavailable(other.to_string()),
         }
     }
 }
@@ -54,7 +55,7 @@ impl From<rusqlite::Error> for StoreError {
                 | ErrorCode::DatabaseLocked
                 | ErrorCode::ReadOnly
                 | ErrorCode::CannotOpen,
-            ) => Self::Unavailable(error),
+            ) => Self::Unavailable(error.to_string()),
             _ => Self::Driver(error),
         }
     }

@@ -117,7 +117,7 @@ impl Tx {
         }
         let committed = begun.and_then(|()| self.commit());
         if let Err(error) = &committed {
-            tracing::error!(%error, source = ?error, "a shared transaction failed");
+            tracing::error!(%error, "a shared transaction failed");
         }
         for answer in answers {
             answer(committed.as_ref().copied().map_err(StoreError::repeated));
@@ -152,7 +152,7 @@ impl Tx {
     {
         if self.connection.is_autocommit() {
             // The shared transaction could not begin, or SQLite has already rolled it back.
-            return Err(StoreError::Unavailable(rusqlite::Error::InvalidQuery).into());
+            return Err(StoreError::Unavailable("the shared transaction is gone".to_owned()).into());
         }
         let totals = self.totals.clone();
         self.execute("SAVEPOINT operation")?;
