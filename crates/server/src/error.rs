@@ -12,6 +12,8 @@ use jsonapi::MEDIA_TYPE;
 /// Seconds after which an overloaded server may be asked again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+const OVERLOADED: &str = "The server is overloaded. Try again soon.";
+
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -32,6 +34,9 @@ pub enum ApiError {
     /// Too many failed attempts; try again after this long.
     #[error("too many attempts")]
     TooManyRequests(Duration),
+    /// Too much to do; try again soon.
+    #[error("overloaded")]
+    Overloaded,
     /// The database.
     #[error("the database failed")]
     Store(#[from] StoreError),
@@ -76,8 +81,9 @@ impl From<ApiError> for Reply {
             }
             ApiError::Store(error @ (StoreError::Busy | StoreError::Closed)) => {
                 tracing::warn!(%error, "a request is turned away");
-                unavailable("The server is overloaded. Try again soon.")
+                unavailable(OVERLOADED)
             }
+            ApiError::Overloaded => unavailable(OVERLOADED),
             ApiError::Store(StoreError::Deadline) => {
                 unavailable("The query took too long. Narrow it, or try again soon.")
             }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::Request;
 use hyper::{Method, StatusCode, header};
@@ -21,6 +21,9 @@ pub const PATH: &str = "/api/rest/admin/auth";
 
 /// Not JSON:API, so neither is the answer.
 const ANSWER_TYPE: &str = "application/json; charset=utf-8";
+
+/// How long an attempt waits for others to be checked before it is turned away.
+const TURN_TIME_MAX: Duration = Duration::from_secs(5);
 
 const WRONG: &str = "Incorrect login or password.";
 
@@ -59,13 +62,15 @@ async fn authenticate(
     name: &str,
     password: String,
 ) -> Result<String, ApiError> {
+    let turn = tokio::time::timeout(TURN_TIME_MAX, app.password_checks.acquire()).await;
+    let _turn = turn.map_err(|_| ApiError::Overloaded)?;
+    // Asked when it is this attempt's turn: guesses that come all at once are counted too.
     if let Some(wait) = app.throttle.wait(address, name, Instant::now()) {
         return Err(ApiError::TooManyRequests(wait));
     }
     let operator = app.operators.named(&app.store, name).await?;
     let usable = operator.filter(|operator| operator.enabled);
     let hash = usable.as_ref().map_or(NOBODY, |operator| &operator.password_hash).to_owned();
-    let _permit = app.password_checks.acquire().await;
     let correct = tokio::task::spawn_blocking(move || verify_password(&password, &hash))
         .await
         .unwrap_or_default();
