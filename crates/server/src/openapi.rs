@@ -46,6 +46,9 @@ fn sign_in_operation() -> Value {
             "password": {"type": "string", "writeOnly": true},
         },
     });
+    // Sign-in is not JSON:API, and neither are its answers.
+    let answer = |description: &str, schema: &Value| json!({"description": description, "content": {"application/json": {"schema": schema}}});
+    let errors = json!({"$ref": "#/components/schemas/errors"});
     json!({
         "summary": "Exchange name and password for a token",
         "tags": ["auth"],
@@ -56,17 +59,15 @@ fn sign_in_operation() -> Value {
             "properties": {"auth": credentials},
         }}}},
         "responses": {
-            "201": {
-                "description": "The token.",
-                "content": {"application/json": {"schema": {
-                    "type": "object",
-                    "required": ["jwt"],
-                    "properties": {"jwt": {"type": "string"}},
-                }}},
-            },
-            "400": {"$ref": "#/components/responses/error-400"},
-            "401": {"$ref": "#/components/responses/error-401"},
-            "429": {"$ref": "#/components/responses/error-429"},
+            "201": answer("The token.", &json!({
+                "type": "object",
+                "required": ["jwt"],
+                "properties": {"jwt": {"type": "string"}},
+            })),
+            "400": answer("The body cannot be read.", &errors),
+            "401": answer("The name, the password or the address is wrong.", &errors),
+            "429": answer("Too many failed attempts; Retry-After says when to try again.", &errors),
+            "503": answer("Too many attempts at once; try again soon.", &errors),
         },
     })
 }
