@@ -125,12 +125,24 @@ impl Tx {
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
-        let committed = self.write_totals().and_then(|()| self.execute("COMMIT"));
+        let committed = self
+            .check_begun()
+            .and_then(|()| self.write_totals())
+            .and_then(|()| self.execute("COMMIT"));
         self.totals.clear();
         if committed.is_err() && !self.connection.is_autocommit() {
             self.execute("ROLLBACK")?;
         }
         committed
+    }
+
+    /// Whether there is a shared transaction: it may not have begun, and a full disk or an I/O
+    /// error makes SQLite roll it back. What is written without one commits by itself.
+    fn check_begun(&self) -> Result<(), StoreError> {
+        if self.connection.is_autocommit() {
+            return Err(StoreError::Unavailable("the shared transaction is gone".to_owned()));
+        }
+        Ok(())
     }
 
     fn write_totals(&mut self) -> Result<(), StoreError> {
@@ -150,10 +162,7 @@ impl Tx {
         E: From<StoreError>,
         F: AsyncFnOnce(&mut Tx) -> Result<T, E>,
     {
-        if self.connection.is_autocommit() {
-            // The shared transaction could not begin, or SQLite has already rolled it back.
-            return Err(StoreError::Unavailable("the shared transaction is gone".to_owned()).into());
-        }
+        self.check_begun()?;
         let totals = self.totals.clone();
         self.execute("SAVEPOINT operation")?;
         let result = catch_unwind(AssertUnwindSafe(|| at_once(operation(self))))
@@ -188,5 +197,53 @@ fn at_once<T>(operation: impl Future<Output = T>) -> T {
     match pin!(operation).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("an operation waited for something other than its transaction"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection;
+    use crate::migrations::migrate;
+    use jsonapi::Api;
+
+    /// A job that does `work` and reports how it ended.
+    fn job(
+        ends: &std::sync::mpsc::Sender<bool>,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<(), StoreError> + Send + 'static,
+    ) -> Job {
+        let ends = ends.clone();
+        Box::new(move |tx| {
+            let result = tx.attempt(work);
+            Box::new(move |committed| {
+                let _ = ends.send(result.and(committed).is_ok());
+            })
+        })
+    }
+
+    #[test]
+    fn nothing_is_written_after_sqlite_has_rolled_back_by_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("lane.db");
+        let mut connection = connection::writer(&file).unwrap();
+        migrate(&mut connection, "lane.db").unwrap();
+        let tables = Arc::new(Tables::new(&Api { prefix: "", resources: &[] }));
+        let mut tx = Tx { connection, tables, totals: Vec::new() };
+        let (ends, ended) = std::sync::mpsc::channel();
+        let counts = async |tx: &mut Tx| {
+            tx.count("accounts", 1);
+            Ok(())
+        };
+        // What a full disk makes SQLite do, in the middle of a batch.
+        let is_lost = async |tx: &mut Tx| {
+            tx.connection.execute_batch("ROLLBACK")?;
+            Err(StoreError::Unavailable("disk full".to_owned()))
+        };
+        tx.run_batch(&mut vec![job(&ends, counts), job(&ends, is_lost), job(&ends, counts)]);
+        assert_eq!(ended.try_iter().collect::<Vec<_>>(), [false, false, false]);
+        let totals = "SELECT count(*) FROM totals";
+        assert_eq!(tx.connection.query_row(totals, [], |row| row.get::<_, i64>(0)), Ok(0));
+        tx.run_batch(&mut vec![job(&ends, counts)]);
+        assert_eq!(ended.try_iter().collect::<Vec<_>>(), [true]);
     }
 }
