@@ -98,6 +98,12 @@ pub struct Attribute {
     pub not_null: bool,
     /// Whether two records may not share a non-null value: `has already been taken`.
     pub unique: bool,
+    /// Narrows `unique` to records with the same relationship of this name.
+    pub unique_within: Option<&'static str>,
+    /// Longest text that is taken, in characters.
+    pub chars_max: Option<usize>,
+    /// Whether changes of the value belong into audit records.
+    pub audited: bool,
     /// Whether `sort` takes it.
     pub sortable: bool,
     /// Whether `filter[name_op]` takes it, with the operators of its kind.
@@ -122,6 +128,9 @@ impl Attribute {
             required: false,
             not_null: false,
             unique: false,
+            unique_within: None,
+            chars_max: None,
+            audited: true,
             sortable: true,
             filterable: false,
             exact_filter: false,
@@ -149,6 +158,27 @@ impl Attribute {
     #[must_use]
     pub const fn unique(mut self) -> Self {
         self.unique = true;
+        self
+    }
+
+    /// Refuses a value that another record with the same relationship has.
+    #[must_use]
+    pub const fn unique_within(mut self, relationship: &'static str) -> Self {
+        self.unique_within = Some(relationship);
+        self.unique()
+    }
+
+    /// Refuses longer texts.
+    #[must_use]
+    pub const fn chars_max(mut self, chars_max: usize) -> Self {
+        self.chars_max = Some(chars_max);
+        self
+    }
+
+    /// Stays out of audit records.
+    #[must_use]
+    pub const fn unaudited(mut self) -> Self {
+        self.audited = false;
         self
     }
 
@@ -340,6 +370,8 @@ pub struct Relationship {
     pub updatable: bool,
     /// Whether `filter[name.id]` is taken.
     pub filterable: bool,
+    /// Whether `filter[name-id_op]` and `sort=name-id` are taken.
+    pub as_key: bool,
 }
 
 /// A writable to-one relationship to a resource of type `kind`, with constant linkage.
@@ -352,10 +384,25 @@ pub const fn to_one(name: &'static str, kind: &'static str) -> Relationship {
         creatable: true,
         updatable: true,
         filterable: false,
+        as_key: false,
     }
 }
 
 impl Relationship {
+    /// Is refused in the bodies of updates (400, code 105).
+    #[must_use]
+    pub const fn create_only(mut self) -> Self {
+        self.updatable = false;
+        self
+    }
+
+    /// Takes `filter[name-id_op]` with the operators of foreign keys, and `sort=name-id`.
+    #[must_use]
+    pub const fn as_key(mut self) -> Self {
+        self.as_key = true;
+        self
+    }
+
     /// Must be set, on create and ever after.
     #[must_use]
     pub const fn required(mut self) -> Self {
@@ -389,6 +436,10 @@ impl Verbs {
     pub const ALL: Self = Self { read: true, create: true, update: true, delete: true };
     /// Lists and members only.
     pub const READ: Self = Self { read: true, create: false, update: false, delete: false };
+    /// Lists, members and new records: what is written once and stays.
+    pub const APPEND: Self = Self { read: true, create: true, update: false, delete: false };
+    /// Nothing: known only as the other end of relationships.
+    pub const NONE: Self = Self { read: false, create: false, update: false, delete: false };
     /// Change only: the singleton balance resources.
     pub const UPDATE: Self = Self { read: false, create: false, update: true, delete: false };
 }
@@ -421,6 +472,14 @@ pub enum OnDelete {
         /// Their relationship to this record.
         relationship: &'static str,
     },
+    /// The records of that type which point here go too, all at once and without audit records of
+    /// their own: there may be very many.
+    Takes {
+        /// Type of the dependent records.
+        kind: &'static str,
+        /// Their relationship to this record.
+        relationship: &'static str,
+    },
     /// The id leaves that id list of every record of the type; an emptied list stays empty.
     LeavesList {
         /// Type of the records that hold the list.
@@ -447,6 +506,10 @@ pub struct Resource {
     pub verbs: Verbs,
     /// Whether lists come in pages; without, `page` is ignored and there are no page links.
     pub paged: bool,
+    /// Whether lists also come in pages by cursor: `page[after]` and `page[before]`.
+    pub cursors: bool,
+    /// Whether `filter[id_op]` is taken, with the operators of numbers.
+    pub filterable_id: bool,
     /// What `links.self` says.
     pub self_link: SelfLink,
     /// Whether ids are texts rather than integers.
@@ -471,6 +534,8 @@ impl Resource {
         relationships: &[],
         verbs: Verbs::ALL,
         paged: true,
+        cursors: false,
+        filterable_id: false,
         self_link: SelfLink::Member,
         keyed_by_text: false,
         visible_with: None,

@@ -284,7 +284,8 @@ pub fn snapshot(resource: &Resource, record: &Record, changed_from: Option<&Reco
     let mut separator = b'{';
     for (position, attribute) in resource.attributes.iter().enumerate() {
         let value = &record.values[position];
-        if changed_from.is_some_and(|other| other.values[position] == *value) {
+        let same = changed_from.is_some_and(|other| other.values[position] == *value);
+        if same || !attribute.audited {
             continue;
         }
         out.push(separator);

@@ -201,6 +201,23 @@ impl Tx {
         self.follow(resource, Some(record), None)
     }
 
+    /// Removes all records whose `relationship` points at `id`, of a resource without id lists.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when another row still points at one of them.
+    pub async fn delete_pointing_at(
+        &mut self,
+        resource: &'static Resource,
+        relationship: &str,
+        id: i64,
+    ) -> Result<(), StoreError> {
+        let table = Self::table(&self.tables, resource);
+        let sql = format!("DELETE FROM {} WHERE {} = $1", table.name, table.key(relationship));
+        let deleted = self.connection.prepare_cached(&sql)?.execute([id])?;
+        self.count(resource.kind, -i64::try_from(deleted).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
     /// Keeps what follows from records: the totals, and who is named in which id list.
     fn follow(
         &mut self,

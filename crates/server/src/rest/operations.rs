@@ -138,6 +138,10 @@ async fn follow(
                 audit(tx, caller, dependent, Some(&record), None, moment).await?;
             }
         }
+        OnDelete::Takes { kind, relationship } => {
+            let dependent = tx.resource(kind);
+            tx.delete_pointing_at(dependent, relationship, id).await?;
+        }
         OnDelete::LeavesList { kind, attribute } => {
             let holder = tx.resource(kind);
             let position = holder.attribute(attribute).expect("definitions name their own");
