@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod invoice_period;
+pub mod journal;
 pub mod timezone;
 
 pub use decimal::{Decimal, DecimalError};
