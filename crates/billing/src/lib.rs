@@ -5,6 +5,7 @@
 pub mod account;
 pub mod invoice_period;
 pub mod journal;
+pub mod threshold;
 pub mod timezone;
 
 pub use decimal::{Decimal, DecimalError};
