@@ -7,7 +7,7 @@
 
 use decimal::Decimal;
 
-use crate::value::Value;
+use crate::value::{Record, Value};
 
 /// The kind of value that an attribute holds; decides decoding, rendering and filter operators.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +100,8 @@ pub struct Attribute {
     pub unique: bool,
     /// Narrows `unique` to records with the same relationship of this name.
     pub unique_within: Option<&'static str>,
+    /// Whether the number 0 is refused with `must be other than 0`.
+    pub nonzero: bool,
     /// Longest text that is taken, in characters.
     pub chars_max: Option<usize>,
     /// Whether changes of the value belong into audit records.
@@ -129,6 +131,7 @@ impl Attribute {
             not_null: false,
             unique: false,
             unique_within: None,
+            nonzero: false,
             chars_max: None,
             audited: true,
             sortable: true,
@@ -166,6 +169,13 @@ impl Attribute {
     pub const fn unique_within(mut self, relationship: &'static str) -> Self {
         self.unique_within = Some(relationship);
         self.unique()
+    }
+
+    /// Refuses the number 0.
+    #[must_use]
+    pub const fn nonzero(mut self) -> Self {
+        self.nonzero = true;
+        self
     }
 
     /// Refuses longer texts.
@@ -556,9 +566,30 @@ impl Resource {
         self.relationships.iter().position(|relationship| relationship.name == name)
     }
 
+    /// The value that a record has of the attribute of this name.
+    ///
+    /// # Panics
+    /// If the resource has no such attribute: a mistake in the code.
+    #[must_use]
+    pub fn value<'a>(&self, record: &'a Record, name: &str) -> &'a Value {
+        &record.values[self.known(name)]
+    }
+
+    /// Changes the value that a record has of the attribute of this name.
+    ///
+    /// # Panics
+    /// If the resource has no such attribute: a mistake in the code.
+    pub fn set(&self, record: &mut Record, name: &str, value: Value) {
+        record.values[self.known(name)] = value;
+    }
+
+    fn known(&self, name: &str) -> usize {
+        self.attribute(name).expect("code names attributes that the definition has")
+    }
+
     /// Whether the record is one that clients may see.
     #[must_use]
-    pub fn shows(&self, record: &crate::Record) -> bool {
+    pub fn shows(&self, record: &Record) -> bool {
         self.visible_with.is_none_or(|name| {
             self.relationship(name).is_some_and(|position| record.links[position].is_some())
         })

@@ -265,6 +265,13 @@ impl Error {
         }
     }
 
+    /// 422: an `Idempotency-Key` that has named another request before.
+    #[must_use]
+    pub fn idempotency_key_reused() -> Self {
+        let detail = "This Idempotency-Key was sent with another method, path or body before.";
+        Self::new(422, "422", "Idempotency key reused", detail)
+    }
+
     /// 429: too many attempts.
     #[must_use]
     pub fn too_many_requests(detail: &'static str) -> Self {
@@ -306,6 +313,18 @@ impl Fault {
     /// A fault of one member.
     pub fn on(member: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self { place: Place::Member(member), message: message.into() }
+    }
+
+    /// The fault as a sentence of its own: `Name has already been taken`.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self.place {
+            Place::Base => self.message.to_string(),
+            Place::Member(name) => {
+                let (first, rest) = name.split_at(1);
+                format!("{}{} {}", first.to_uppercase(), rest.replace('-', " "), self.message)
+            }
+        }
     }
 
     /// A fault of the record as a whole.

@@ -2,14 +2,20 @@
 
 use jsonapi::Api;
 
-use crate::accounts::{self, ACCOUNTS, BALANCE_CORRECTION, BALANCES};
+use crate::accounts::{self, ACCOUNTS};
 use crate::audit::AUDIT_RECORDS;
+use crate::balances::{BALANCE_CORRECTION, BALANCES};
 use crate::contacts::CONTACTS;
 use crate::contractors::{self, CONTRACTORS};
 use crate::invoice_templates::{self, INVOICE_TEMPLATES};
+use crate::journal::{self, JOURNAL_CLOSURES, JOURNAL_ENTRIES};
+use crate::notifications::{BALANCE_NOTIFICATIONS, EVENTS};
+use crate::payments::{self, PAYMENTS};
 use crate::rest::Endpoint;
+use crate::services::SERVICES;
 use crate::smtp_connections::{self, SMTP_CONNECTIONS};
 use crate::timezones::TIMEZONES;
+use crate::transactions::{self, TRANSACTIONS};
 
 /// The admin API.
 pub static API: Api = Api {
@@ -18,6 +24,13 @@ pub static API: Api = Api {
         &ACCOUNTS,
         &BALANCES,
         &BALANCE_CORRECTION,
+        &PAYMENTS,
+        &TRANSACTIONS,
+        &SERVICES,
+        &JOURNAL_ENTRIES,
+        &JOURNAL_CLOSURES,
+        &EVENTS,
+        &BALANCE_NOTIFICATIONS,
         &CONTRACTORS,
         &CONTACTS,
         &INVOICE_TEMPLATES,
@@ -29,7 +42,16 @@ pub static API: Api = Api {
 
 /// The resources that the shared routes serve from the database.
 pub static ENDPOINTS: &[&Endpoint] = &[
-    &accounts::ENDPOINT,
+    &Endpoint::plain(&ACCOUNTS)
+        .with_faults(accounts::faults)
+        .prepared_by(accounts::prepare)
+        .entailing(|tx, change| Box::pin(journal::follow_account(tx, change))),
+    &payments::ENDPOINT,
+    &transactions::ENDPOINT,
+    &Endpoint::plain(&JOURNAL_ENTRIES),
+    &Endpoint::plain(&JOURNAL_CLOSURES),
+    &Endpoint::plain(&EVENTS),
+    &Endpoint::plain(&BALANCE_NOTIFICATIONS),
     &Endpoint::plain(&CONTRACTORS).with_faults(contractors::faults),
     &Endpoint::plain(&CONTACTS),
     &Endpoint::plain(&INVOICE_TEMPLATES).with_faults(invoice_templates::faults),

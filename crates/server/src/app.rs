@@ -11,7 +11,7 @@ use uuid::{ContextV1, Uuid};
 use crate::auth::{Operators, Throttle, Tokens};
 use crate::clock::{Clock, Moment};
 use crate::error::ApiError;
-use crate::secrets::Cipher;
+use crate::secrets::{Cipher, Fingerprints};
 
 /// Passwords checked at once: each takes a core and 19 MiB for a while.
 const PASSWORD_CHECKS_MAX: usize = 2;
@@ -34,6 +34,7 @@ pub struct App {
     /// Bounds the passwords checked at once.
     pub password_checks: Semaphore,
     cipher: Cipher,
+    fingerprints: Fingerprints,
     clock: Clock,
     uuid_context: ContextV1,
     uuid_node: [u8; 6],
@@ -67,6 +68,7 @@ impl App {
             throttle: Throttle::default(),
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
             cipher: Cipher::new(&secret),
+            fingerprints: Fingerprints::new(&secret),
             clock,
             uuid_context: ContextV1::new(u16::from_be_bytes([a, b])),
             uuid_node,
@@ -87,6 +89,12 @@ impl App {
         let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or_default();
         let timestamp = uuid::Timestamp::from_unix(&self.uuid_context, secs, nanos);
         Moment { now, uuid: Uuid::new_v1(timestamp, &self.uuid_node) }
+    }
+
+    /// What stands for these parts of a request, where the request itself is not kept.
+    #[must_use]
+    pub fn fingerprint(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.fingerprints.of(parts)
     }
 
     /// Encrypts what a document sends for write-only attributes.

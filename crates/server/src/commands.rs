@@ -21,6 +21,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::demo;
 use crate::http::{Limits, Listener, Service, install_recorder, serve as serve_http};
+use crate::journal::open_books;
 use crate::router::router;
 
 /// Name of the operator that an empty database gets.
@@ -30,7 +31,10 @@ const PASSWORD_CHARS_MIN: usize = 8;
 
 async fn open(config: &Config) -> anyhow::Result<Arc<App>> {
     let store = Store::open(&config.database_url, API)?;
-    App::new(store, config.secret.clone(), config.token_lifetime_secs, clock::system).await
+    let secret = config.secret.clone();
+    let app = App::new(store, secret, config.token_lifetime_secs, clock::system).await?;
+    open_books(&app.store, app.moment()).await?;
+    Ok(app)
 }
 
 /// Serves until a signal says stop.

@@ -4,12 +4,10 @@
 use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
-use decimal::Decimal;
 use jsonapi::{Record, RecordDocument, error_document};
 use serde_json::{Value as Json, json};
 use store::Tx;
 
-use crate::accounts::move_balance;
 use crate::api::{API, ENDPOINTS};
 use crate::app::App;
 use crate::auth::Caller;
@@ -158,8 +156,11 @@ impl Filler<'_> {
         let account = self.add("accounts", attributes, relationships).await?;
         let cents = (place * 7_919 + row * 104_729) % 90_000;
         let balance = format!("{}.{:02}", cents / 100, cents % 100);
-        let balance = Decimal::parse(&balance).unwrap_or_default();
-        move_balance(self.tx, &Caller::default(), &account, balance, self.moment).await?;
+        if cents != 0 {
+            let attributes = json!({"amount": balance, "notes": "Opening prepayment"});
+            let relationships = json!({"account": linkage("accounts", account.key())});
+            self.add("payments", attributes, relationships).await?;
+        }
         Ok(())
     }
 

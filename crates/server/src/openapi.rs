@@ -3,8 +3,8 @@
 use jsonapi::{Info, Resource};
 use serde_json::{Value, json};
 
-use crate::accounts::{BALANCE_CORRECTION, BALANCES};
 use crate::api::API;
+use crate::balances::{BALANCE_CORRECTION, BALANCES};
 use crate::sign_in;
 
 /// Where the document is served.

@@ -7,14 +7,13 @@ use axum::extract::Request;
 use hyper::{Method, StatusCode};
 use jsonapi::Error;
 
-use crate::accounts::balance_router;
 use crate::api::ENDPOINTS;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::render_metrics;
 use crate::reply::Reply;
 use crate::rest::{self, answer};
-use crate::{openapi, sign_in, timezones};
+use crate::{balances, openapi, payments, sign_in, timezones};
 
 /// Every path that is served.
 pub fn router(app: &Arc<App>) -> Router {
@@ -26,7 +25,8 @@ pub fn router(app: &Arc<App>) -> Router {
     ];
     let mut router = Router::new()
         .merge(rest::router(app, ENDPOINTS))
-        .merge(balance_router(app))
+        .merge(balances::router(app))
+        .merge(payments::router(app))
         .merge(timezones::router(app));
     for (path, handler) in simple {
         router = answer(router, app, path.to_owned(), handler);

@@ -1,15 +1,21 @@
-//! Secrets of other systems at rest: passwords of mail servers, encrypted with the server's own
-//! secret (D19).
+//! What the server's own secret protects: passwords of mail servers at rest (D19), and the
+//! fingerprints of requests, which may have held such passwords.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
+use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
-/// Separates this key from every other use of the server's secret.
-const PURPOSE: &[u8] = b"tollkeeper: secrets at rest, version 1\0";
+/// Separates these keys from each other and from every other use of the server's secret.
+const AT_REST: &[u8] = b"tollkeeper: secrets at rest, version 1\0";
+const FINGERPRINTS: &[u8] = b"tollkeeper: fingerprints of requests, version 1\0";
 const NONCE_BYTES: usize = 12;
+
+fn key(purpose: &[u8], secret: &str) -> [u8; 32] {
+    Sha256::new().chain_update(purpose).chain_update(secret).finalize().into()
+}
 
 /// Encrypts and decrypts texts with ChaCha20-Poly1305.
 pub struct Cipher(ChaCha20Poly1305);
@@ -18,11 +24,7 @@ impl Cipher {
     /// A cipher whose key is derived from the server's secret.
     #[must_use]
     pub fn new(secret: &str) -> Self {
-        let mut digest = Sha256::new();
-        digest.update(PURPOSE);
-        digest.update(secret.as_bytes());
-        let key: [u8; 32] = digest.finalize().into();
-        Self(ChaCha20Poly1305::new(&Key::from(key)))
+        Self(ChaCha20Poly1305::new(&Key::from(key(AT_REST, secret))))
     }
 
     /// Encrypts; the same text gives another result each time.
@@ -56,9 +58,49 @@ impl std::fmt::Debug for Cipher {
     }
 }
 
+/// Makes digests that only this server's secret can make (HMAC-SHA256).
+pub struct Fingerprints(Hmac<Sha256>);
+
+impl Fingerprints {
+    /// Digests under a key derived from the server's secret.
+    ///
+    /// # Panics
+    /// Never: HMAC takes keys of any length.
+    #[must_use]
+    pub fn new(secret: &str) -> Self {
+        let key = key(FINGERPRINTS, secret);
+        Self(Hmac::new_from_slice(&key).expect("HMAC takes keys of any length"))
+    }
+
+    /// The digest of these parts, each of its own length: `ab`, `c` is not `a`, `bc`.
+    #[must_use]
+    pub fn of(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut digest = self.0.clone();
+        for part in parts {
+            digest.update(&part.len().to_be_bytes());
+            digest.update(part);
+        }
+        digest.finalize().into_bytes().into()
+    }
+}
+
+impl std::fmt::Debug for Fingerprints {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fingerprints")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fingerprints_differ_by_secret_and_by_where_parts_end() {
+        let one = Fingerprints::new("one");
+        assert_eq!(one.of(&[b"ab", b"c"]), one.of(&[b"ab", b"c"]));
+        assert_ne!(one.of(&[b"ab", b"c"]), one.of(&[b"a", b"bc"]));
+        assert_ne!(one.of(&[b"ab"]), Fingerprints::new("other").of(&[b"ab"]));
+    }
 
     #[test]
     fn only_the_same_secret_opens_what_was_sealed() {

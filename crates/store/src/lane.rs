@@ -65,7 +65,7 @@ impl Lane {
     {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |tx| {
-            let result = tx.attempt(operation);
+            let result = tx.run(operation);
             Box::new(move |committed| {
                 let result = match (result, committed) {
                     (Ok(value), Ok(())) => Ok(value),
@@ -156,8 +156,21 @@ impl Tx {
         Ok(())
     }
 
+    /// Runs a part of an operation that may fail alone: a refusal, error or panic of the part
+    /// leaves nothing of it behind, and the operation goes on.
+    ///
+    /// # Errors
+    /// The part's own, or why it could not run.
+    pub async fn attempt<T, E, F>(&mut self, part: F) -> Result<T, E>
+    where
+        E: From<StoreError>,
+        F: AsyncFnOnce(&mut Tx) -> Result<T, E>,
+    {
+        self.run(part)
+    }
+
     /// Runs one operation in its savepoint; refusals, errors and panics leave nothing behind.
-    fn attempt<T, E, F>(&mut self, operation: F) -> Result<T, E>
+    fn run<T, E, F>(&mut self, operation: F) -> Result<T, E>
     where
         E: From<StoreError>,
         F: AsyncFnOnce(&mut Tx) -> Result<T, E>,
@@ -214,7 +227,7 @@ mod tests {
     ) -> Job {
         let ends = ends.clone();
         Box::new(move |tx| {
-            let result = tx.attempt(work);
+            let result = tx.run(work);
             Box::new(move |committed| {
                 let _ = ends.send(result.and(committed).is_ok());
             })

@@ -13,6 +13,7 @@ mod column;
 mod condition;
 mod connection;
 mod error;
+mod first_answers;
 mod lane;
 mod listing;
 mod migrations;
@@ -23,6 +24,7 @@ mod store;
 mod table;
 
 pub use error::{OpenError, StoreError};
+pub use first_answers::FirstAnswer;
 pub use lane::Tx;
 pub use listing::{Listing, Reading};
 pub use operators::{NewOperator, Operator};

@@ -4,7 +4,10 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::OpenError;
 
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/sqlite/0001_initial.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../migrations/sqlite/0001_initial.sql"),
+    include_str!("../migrations/sqlite/0002_journal.sql"),
+];
 
 /// Brings the schema to the newest version; `user_version` counts what was applied.
 pub fn migrate(connection: &mut Connection, path: &str) -> Result<(), OpenError> {

@@ -110,6 +110,15 @@ impl Tx {
         Ok(())
     }
 
+    /// A setting, if there is one.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn setting(&mut self, name: &str) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT value FROM settings WHERE name = $1";
+        Ok(self.connection.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?)
+    }
+
     /// A setting, made with `make` when there is none yet.
     ///
     /// # Errors
@@ -119,12 +128,7 @@ impl Tx {
         name: &str,
         make: impl FnOnce() -> String,
     ) -> Result<String, StoreError> {
-        let kept: Option<String> = self
-            .connection
-            .prepare_cached("SELECT value FROM settings WHERE name = $1")?
-            .query_row([name], |row| row.get(0))
-            .optional()?;
-        if let Some(value) = kept {
+        if let Some(value) = self.setting(name).await? {
             return Ok(value);
         }
         let value = make();

@@ -56,15 +56,37 @@ impl Tx {
     pub async fn find_by(
         &mut self,
         resource: &'static Resource,
-        attribute: usize,
+        attribute: &str,
         value: &Value,
     ) -> Result<Option<Record>, StoreError> {
         let table = Self::table(&self.tables, resource);
-        let sql = format!("{} WHERE {} = $1", table.select, table.columns[attribute]);
+        let sql = format!("{} WHERE {} = $1", table.select, table.column(attribute));
         read_one(&self.connection, table, &sql, [to_sql(value)])
     }
 
-    /// Whether a record other than `except` has this value.
+    /// Up to `limit` records with keys above `after`, in their order.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn following(
+        &mut self,
+        resource: &'static Resource,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Record>, StoreError> {
+        let table = Self::table(&self.tables, resource);
+        let sql = format!("{} WHERE id > $1 ORDER BY id LIMIT $2", table.select);
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query((after, limit))?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next()? {
+            records.push(table.record(row)?);
+        }
+        Ok(records)
+    }
+
+    /// Whether a record other than `except` has this value; of records whose relationship has
+    /// this key, if `within` says so.
     ///
     /// # Errors
     /// When the statement fails.
@@ -73,14 +95,21 @@ impl Tx {
         resource: &'static Resource,
         attribute: usize,
         value: &Value,
+        within: Option<(usize, i64)>,
         except: Option<i64>,
     ) -> Result<bool, StoreError> {
         let table = Self::table(&self.tables, resource);
-        let sql = format!("SELECT id FROM {} WHERE {} = $1", table.name, table.columns[attribute]);
+        let mut sql =
+            format!("SELECT id FROM {} WHERE {} = $1", table.name, table.columns[attribute]);
+        let mut params = vec![to_sql(value)];
+        if let Some((relationship, key)) = within {
+            sql = format!("{sql} AND {} = $2", table.keys[relationship]);
+            params.push(Sql::Integer(key));
+        }
         let owner: Option<i64> = self
             .connection
             .prepare_cached(&sql)?
-            .query_row([to_sql(value)], |row| row.get(0))
+            .query_row(params_from_iter(params), |row| row.get(0))
             .optional()?;
         Ok(owner.is_some() && owner != except)
     }

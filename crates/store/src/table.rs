@@ -52,6 +52,12 @@ impl Table {
         }
     }
 
+    /// The column of an attribute.
+    pub fn column(&self, attribute: &str) -> &str {
+        let position = self.resource.attribute(attribute);
+        &self.columns[position.expect("code names attributes that the definition has")]
+    }
+
     /// The foreign key of a relationship.
     pub fn key(&self, relationship: &str) -> &str {
         let position = self.resource.relationship(relationship);

@@ -1,8 +1,8 @@
-//! Accounts on the wire (contract, resources 1 to 3).
+//! Accounts on the wire (contract, resources 1).
 
 use decimal::Decimal;
 use jsonapi::{
-    Attribute, Resource, SelfLink, Verbs, decimal, id_list, integer, text, timestamp, to_one, uuid,
+    Attribute, OnDelete, Resource, decimal, id_list, integer, text, timestamp, to_one, uuid,
 };
 
 const fn money(name: &'static str, meaning: &'static str) -> Attribute {
@@ -46,34 +46,25 @@ pub static ACCOUNTS: Resource = Resource {
         text("timezone", "IANA zone that days and invoice periods follow.").or_text("UTC"),
         timestamp("next-invoice-at", "End of the current invoice period.").internal(),
         integer("next-invoice-type-id", 1, 3, "Type of the next invoice.").internal(),
+        integer("journal-sequence", 0, i64::MAX, "Number of the last journal entry.")
+            .internal()
+            .unaudited()
+            .or_int(0),
+        text("journal-hash", "Hash of the last journal entry.").internal().unaudited().or_text(""),
+        timestamp("journal-at", "Time of the last journal entry.").internal().unaudited(),
+        integer("threshold-state", 0, 2, "Threshold that the balance is beyond.")
+            .internal()
+            .unaudited()
+            .or_int(0),
     ],
     relationships: &[
         to_one("contractor", "contractors").required().filterable(),
         to_one("invoice-template", "invoice-templates").filterable(),
     ],
-    ..Resource::PLAIN
-};
-
-/// The balance alone, addressed by the account's external id.
-pub static BALANCES: Resource = Resource {
-    kind: "balances",
-    meaning: "The balance of the account with this external id; setting it is an adjustment.",
-    attributes: &[decimal("balance", "The new balance.")],
-    verbs: Verbs::UPDATE,
-    self_link: SelfLink::Collection,
-    ..Resource::PLAIN
-};
-
-/// A signed change of a balance, addressed by the account's own id.
-pub static BALANCE_CORRECTION: Resource = Resource {
-    kind: "balance-correction",
-    meaning: "A signed change of the balance of the account with this id.",
-    attributes: &[
-        decimal("correction", "What to add; negative takes away.").shown_when_set(),
-        text("name", "The account's name.").read_only(),
-        decimal("balance", "The balance after the correction.").read_only(),
+    on_delete: &[
+        OnDelete::Takes { kind: "payments", relationship: "account" },
+        OnDelete::Takes { kind: "transactions", relationship: "account" },
+        OnDelete::Takes { kind: "services", relationship: "account" },
     ],
-    verbs: Verbs::UPDATE,
-    self_link: SelfLink::Collection,
     ..Resource::PLAIN
 };

@@ -1,10 +1,12 @@
 //! From a draft to the terms that `billing` judges, and back to faults.
 
 use billing::account::{Given, Terms, refusals};
+use billing::threshold::{self, ThresholdState, Thresholds};
 use billing::{InvoicePeriod, next_invoice, timezone};
 use decimal::Decimal;
-use jsonapi::{Fault, Value};
+use jsonapi::{Fault, Input, Record, Value};
 
+use super::resource::ACCOUNTS;
 use crate::clock::Moment;
 use crate::rest::{Draft, Truth};
 
@@ -20,6 +22,14 @@ pub fn faults(draft: &Draft, truth: &Truth) -> Vec<Fault> {
     };
     let refused = refusals(&terms(draft), truth);
     refused.into_iter().map(|(member, message)| Fault::on(member, message)).collect()
+}
+
+/// Every rule that a stored account breaks: one that has become invalid is not touched by what
+/// moves balances (contract, resources 2, 3, 10 and 11).
+#[must_use]
+pub fn faults_of_stored(account: &Record) -> Vec<Fault> {
+    let draft = Draft::of_update(&ACCOUNTS, account.clone(), Input::default());
+    faults(&draft, &Truth::unasked(&ACCOUNTS))
 }
 
 fn terms(draft: &Draft) -> Terms<'_> {
@@ -60,9 +70,27 @@ fn given<'a, T>(draft: &'a Draft, name: &str, read: impl Fn(&'a Value) -> Option
     }
 }
 
+/// The thresholds of an account.
+#[must_use]
+pub fn thresholds(account: &Record) -> Thresholds {
+    let threshold = |name| ACCOUNTS.value(account, name).as_decimal();
+    Thresholds {
+        low: threshold("balance-low-threshold"),
+        high: threshold("balance-high-threshold"),
+    }
+}
+
+/// The threshold that an account's balance was last found beyond.
+#[must_use]
+pub fn threshold_state(account: &Record) -> ThresholdState {
+    let id = ACCOUNTS.value(account, "threshold-state").as_int();
+    id.and_then(ThresholdState::from_id).unwrap_or_default()
+}
+
 /// Gives a new account its uuid, and follows a change of period or zone with the end of the
 /// current invoice period (contract, resources 1.4 with D13).
 pub fn prepare(draft: &mut Draft, moment: Moment) {
+    judge_thresholds(draft);
     if draft.before.is_none() && draft.value("uuid").is_some_and(Value::is_null) {
         draft.set("uuid", Value::Uuid(moment.uuid));
     }
@@ -81,4 +109,16 @@ pub fn prepare(draft: &mut Draft, moment: Moment) {
     };
     draft.set("next-invoice-at", at);
     draft.set("next-invoice-type-id", invoice_type);
+}
+
+/// Finds out anew which threshold the balance is beyond, when a threshold changes (contract,
+/// resources 20 with D14). Whoever writes the account announces what was crossed.
+fn judge_thresholds(draft: &mut Draft) {
+    let changed = draft.changes("balance-low-threshold") || draft.changes("balance-high-threshold");
+    if let Some(after) = changed.then(|| draft.settled().ok()).flatten() {
+        let before = draft.before.as_ref().map(threshold_state).unwrap_or_default();
+        let balance = ACCOUNTS.value(&after, "balance").as_decimal().unwrap_or_default();
+        let pass = threshold::pass(before, thresholds(&after), balance);
+        draft.set("threshold-state", Value::Int(pass.state.id()));
+    }
 }

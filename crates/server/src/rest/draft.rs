@@ -1,5 +1,6 @@
 //! A record in the making: what is stored, or the defaults, with what a request sends on top.
 
+use decimal::Decimal;
 use jsonapi::{Fault, Id, Input, Record, Resource, Unfit, Value};
 use store::{StoreError, Tx};
 
@@ -130,6 +131,9 @@ impl Draft {
                     if blank || (attribute.not_null && value.is_null()) {
                         faults.push(Fault::on(attribute.name, "can't be blank"));
                     }
+                    if attribute.nonzero && value.as_decimal() == Some(Decimal::ZERO) {
+                        faults.push(Fault::on(attribute.name, "must be other than 0"));
+                    }
                 }
             }
             if truth.taken[position] {
@@ -151,16 +155,22 @@ impl Draft {
 }
 
 impl Truth {
+    /// Nothing is taken and everything exists: enough for a record that does not change.
+    #[must_use]
+    pub fn unasked(resource: &Resource) -> Self {
+        Self {
+            taken: vec![false; resource.attributes.len()],
+            missing: vec![false; resource.relationships.len()],
+        }
+    }
+
     /// Nothing is taken and everything exists: what a database constraint will say if it is not
     /// so. Only links without such a constraint, the optional ones, are looked up.
     ///
     /// # Errors
     /// When a statement fails.
     pub async fn assumed(tx: &mut Tx, draft: &Draft) -> Result<Self, StoreError> {
-        let mut truth = Self {
-            taken: vec![false; draft.values.len()],
-            missing: vec![false; draft.links.len()],
-        };
+        let mut truth = Self::unasked(draft.resource);
         for (position, relationship) in draft.resource.relationships.iter().enumerate() {
             if !relationship.required {
                 truth.missing[position] = is_missing(tx, draft, position).await?;
@@ -187,8 +197,11 @@ impl Truth {
                 && !value.is_null()
                 && draft.changes_value(position)
             {
+                let relationship =
+                    attribute.unique_within.and_then(|n| draft.resource.relationship(n));
+                let within = relationship.and_then(|at| draft.links[at].map(|key| (at, key)));
                 truth.taken[position] =
-                    tx.is_taken(draft.resource, position, value, own_id).await?;
+                    tx.is_taken(draft.resource, position, value, within, own_id).await?;
             }
         }
         Ok(truth)

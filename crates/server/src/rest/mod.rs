@@ -1,16 +1,18 @@
 //! The JSON:API endpoints that every resource shares, served straight from its definition.
 //!
 //! `routes` translates between HTTP and documents, `operations` owns the transactions, `draft`
-//! is a record in the making. A resource with rules of its own names them in its [`Endpoint`].
+//! is a record in the making, `write` makes a retried request happen once. A resource with rules of its own names them in its [`Endpoint`].
 
 mod draft;
 mod endpoint;
 mod operations;
 mod request;
 mod routes;
+mod write;
 
 pub use draft::{Draft, Truth};
-pub use endpoint::Endpoint;
-pub use operations::{audit, create, delete, faults_of, update};
+pub use endpoint::{Change, Endpoint, Part};
+pub use operations::{audit, create, faults_of, insert, update};
 pub use request::{Call, Precondition};
-pub use routes::{answer, router};
+pub use routes::{answer, path_id, record_key, router};
+pub use write::{Written, written};

@@ -5,7 +5,7 @@ use jsonapi::{snapshot, validation_errors};
 use store::{StoreError, Tx};
 
 use super::draft::{Draft, Truth};
-use super::endpoint::Endpoint;
+use super::endpoint::{Change, Endpoint};
 use super::request::Precondition;
 use crate::audit::AUDIT_RECORDS;
 use crate::auth::Caller;
@@ -23,19 +23,43 @@ pub async fn create(
     input: Input,
     moment: Moment,
 ) -> Result<Record, ApiError> {
-    let mut draft = Draft::of_create(endpoint.resource, input);
+    if let Some(create) = endpoint.create {
+        return create(tx, caller, input, moment).await;
+    }
+    let draft = Draft::of_create(endpoint.resource, input);
+    insert(tx, caller, endpoint, draft, moment).await
+}
+
+/// Adds the record that the draft becomes, or refuses with everything that is wrong.
+///
+/// # Errors
+/// 422 with the broken rules, or what the database says.
+pub async fn insert(
+    tx: &mut Tx,
+    caller: &Caller,
+    endpoint: &Endpoint,
+    mut draft: Draft,
+    moment: Moment,
+) -> Result<Record, ApiError> {
     (endpoint.prepare)(&mut draft, moment);
     let Some(record) = settle(tx, endpoint, &draft).await? else {
         return Err(refusal(tx, endpoint, &draft).await?);
     };
-    let inserted = tx.insert(endpoint.resource, record.values, record.links).await;
-    match inserted {
+    match tx.insert(endpoint.resource, record.values, record.links).await {
         Ok(record) => {
             audit(tx, caller, endpoint.resource, None, Some(&record), moment).await?;
+            entail(tx, endpoint, Change { before: None, after: Some(&record), moment }).await?;
             Ok(record)
         }
         Err(StoreError::Conflict) => Err(refusal(tx, endpoint, &draft).await?),
         Err(error) => Err(error.into()),
+    }
+}
+
+async fn entail(tx: &mut Tx, endpoint: &Endpoint, change: Change<'_>) -> Result<(), ApiError> {
+    match endpoint.effect {
+        Some(effect) => effect(tx, change).await,
+        None => Ok(()),
     }
 }
 
@@ -63,7 +87,11 @@ pub async fn update(
         return Err(refusal(tx, endpoint, &draft).await?);
     };
     match store_change(tx, caller, resource, draft.before.as_ref(), &after, moment).await {
-        Ok(()) => Ok(after),
+        Ok(()) => {
+            let change = Change { before: draft.before.as_ref(), after: Some(&after), moment };
+            entail(tx, endpoint, change).await?;
+            Ok(after)
+        }
         Err(StoreError::Conflict) => Err(refusal(tx, endpoint, &draft).await?),
         Err(error) => Err(error.into()),
     }
@@ -90,12 +118,13 @@ async fn store_change(
 pub async fn delete(
     tx: &mut Tx,
     caller: &Caller,
-    resource: &'static Resource,
+    endpoint: &'static Endpoint,
     id: i64,
     shown_id: &str,
     precondition: &Precondition,
     moment: Moment,
 ) -> Result<(), ApiError> {
+    let resource = endpoint.resource;
     let record = find(tx, resource, id, || shown_id.to_owned()).await?;
     precondition.check(tx, resource, &record).await?;
     let mut refused = Vec::new();
@@ -117,7 +146,7 @@ pub async fn delete(
     }
     tx.delete(resource, &record).await?;
     audit(tx, caller, resource, Some(&record), None, moment).await?;
-    Ok(())
+    entail(tx, endpoint, Change { before: Some(&record), after: None, moment }).await
 }
 
 /// Does to other records what the delete of `id` entails.

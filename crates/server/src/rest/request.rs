@@ -7,10 +7,11 @@ use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH};
-use hyper::{HeaderMap, Method};
+use hyper::{HeaderMap, Method, Uri};
 use jsonapi::{Api, Base, Error, Params, Query, Record, Resource, write_member};
 use store::Tx;
 
+use super::write::idempotency_key;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::ApiError;
@@ -32,6 +33,10 @@ pub struct Call {
     pub params: Params,
     /// What links begin with.
     pub base: Base,
+    /// Names the write, if it may be asked for again.
+    pub(super) idempotency_key: Option<String>,
+    /// Path and query as sent, but for the token.
+    pub(super) target: String,
 }
 
 impl Call {
@@ -57,8 +62,18 @@ impl Call {
             request_id: Some(info.request_id),
         };
         let base = Base(info.origin + app.store.api().prefix);
-        let app = Arc::clone(app);
-        let call = Self { app, caller, method: parts.method, headers: parts.headers, params, base };
+        let reads = parts.method == Method::GET || parts.method == Method::HEAD;
+        let idempotency_key = if reads { None } else { idempotency_key(&parts.headers)? };
+        let call = Self {
+            app: Arc::clone(app),
+            caller,
+            method: parts.method,
+            headers: parts.headers,
+            params,
+            base,
+            target: idempotency_key.as_ref().map(|_| target(&parts.uri)).unwrap_or_default(),
+            idempotency_key,
+        };
         Ok((call, body))
     }
 
@@ -104,6 +119,13 @@ impl Call {
         let list = list_header(&self.headers, &IF_MATCH).map(Cow::into_owned);
         Precondition { list, base: self.base.clone(), query }
     }
+}
+
+/// Path and query as sent. Tokens come and go between two attempts at the same request.
+fn target(uri: &Uri) -> String {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    let kept: Vec<&str> = pairs.filter(|pair| !pair.starts_with("token=")).collect();
+    format!("{}?{}", uri.path(), kept.join("&"))
 }
 
 /// `If-Match`: the write applies only to the representation that the client knows (D24).

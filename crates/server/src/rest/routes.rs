@@ -9,17 +9,19 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::routing::any;
+use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use jsonapi::{
     Error, Include, Included, Input, LinkageDocument, MEDIA_TYPE, Params, Query, Record,
     RecordDocument, Resource, Scope, decode_linkage, integer_id, write_collection, write_linkage,
     write_member,
 };
-use store::Reading;
+use store::{Reading, Tx};
 
 use super::endpoint::Endpoint;
 use super::operations;
 use super::request::Call;
+use super::write::{Written, written};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::reply::Reply;
@@ -79,7 +81,7 @@ pub fn router(app: &Arc<App>, endpoints: &[&'static Endpoint]) -> Router {
 }
 
 /// The id in the path, decoded; the service has checked that it can be.
-fn id_segment(request: &Request) -> String {
+pub fn path_id(request: &Request) -> String {
     const BEFORE: usize = 5; // "", api, rest, admin, <type>
     let segment = request.uri().path().split('/').nth(BEFORE).unwrap_or_default();
     percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
@@ -136,49 +138,40 @@ async fn list(call: Call, resource: &'static Resource) -> Answer {
 
 async fn create(call: Call, body: Body, endpoint: &'static Endpoint) -> Answer {
     let resource = endpoint.resource;
-    let document = RecordDocument::parse(&call.document(body).await?)?;
+    let body = call.document(body).await?;
     let query = Query::parse(call.api(), resource, &call.params, Scope::Write)?;
-    let mut input = document.create(resource, query.collected.clone())?;
+    let mut input = RecordDocument::parse(&body)?.create(resource, query.collected.clone())?;
     call.app.seal(resource, &mut input)?;
-    let moment = call.app.moment();
-    let caller = call.caller.clone();
-    let created = call
-        .app
-        .store
-        .write(async move |tx| operations::create(tx, &caller, endpoint, input, moment).await);
-    let record = created.await?;
-    let location = call.base.member_url(resource, &record.id);
-    Ok(written(&call, resource, record, &query, StatusCode::CREATED).await?.at(location))
+    let (caller, moment) = (call.caller.clone(), call.app.moment());
+    let answer = written(StatusCode::CREATED, resource, &call.base, &query);
+    let operation = async move |tx: &mut Tx| {
+        let record = operations::create(tx, &caller, endpoint, input, moment).await?;
+        with_included(tx, resource, record, &query).await
+    };
+    call.write(&body, operation, answer).await
 }
 
-/// The answer to a write: the record as it was stored, with what it includes.
-async fn written(
-    call: &Call,
+/// A written record with what the query includes, as the write's own transaction sees it.
+async fn with_included(
+    tx: &mut Tx,
     resource: &'static Resource,
     record: Record,
     query: &Query,
-    status: StatusCode,
-) -> Answer {
-    let (record, included) = if query.include.is_empty() {
-        (record, Included::new())
-    } else {
-        let shown = call.app.store.show(resource, record.key(), &query.include).await?;
-        shown.unwrap_or_else(|| (record, Included::new()))
-    };
-    let body = write_member(&call.base, resource, Some(&record), query, &included);
-    Ok(Reply::tagged(status, MEDIA_TYPE, body))
+) -> Result<Written, ApiError> {
+    let included = tx.included(resource, &record, &query.include).await?;
+    Ok((record, included))
 }
 
 async fn member(app: Arc<App>, endpoint: &'static Endpoint, request: Request) -> Answer {
-    let id = id_segment(&request);
+    let id = path_id(&request);
     let (call, body) = Call::admit(&app, request).await?;
     let verbs = endpoint.resource.verbs;
     match call.method {
-        Method::GET | Method::HEAD if verbs.read => show(call, endpoint.resource, &id).await,
+        Method::GET | Method::HEAD if verbs.read => show(call, endpoint, &id).await,
         Method::PATCH | Method::PUT if verbs.update => {
             Box::pin(update(call, body, endpoint, &id)).await
         }
-        Method::DELETE if verbs.delete => Box::pin(delete(call, endpoint.resource, &id)).await,
+        Method::DELETE if verbs.delete => Box::pin(delete(call, endpoint, &id)).await,
         _ => {
             let allow = allowed(&[
                 (verbs.read, "GET, HEAD"),
@@ -190,8 +183,11 @@ async fn member(app: Arc<App>, endpoint: &'static Endpoint, request: Request) ->
     }
 }
 
-/// The id of a read or a delete: anything but an integer is 400, code 103.
-fn key(id: &str) -> Result<(i64, String), Error> {
+/// The id of a read or a delete, and as it is shown: anything but an integer is 400, code 103.
+///
+/// # Errors
+/// 400, code 103.
+pub fn record_key(id: &str) -> Result<(i64, String), Error> {
     let (key, shown) = integer_id(id).ok_or_else(|| Error::invalid_id(id))?;
     Ok((key, shown.into_owned()))
 }
@@ -201,56 +197,62 @@ fn key_to_change(id: &str) -> Result<i64, Error> {
     integer_id(id).map(|(key, _)| key).ok_or_else(|| Error::record_not_found(id))
 }
 
-async fn show(call: Call, resource: &'static Resource, id: &str) -> Answer {
+async fn show(call: Call, endpoint: &'static Endpoint, id: &str) -> Answer {
+    let resource = endpoint.resource;
     call.check_accept()?;
     let query = Query::parse(call.api(), resource, &call.params, Scope::Member)?;
     query.check()?;
-    let (key, shown_id) = key(id)?;
+    let (key, shown_id) = record_key(id)?;
     let found = call.app.store.show(resource, key, &query.include).await?;
-    let (record, included) = found.ok_or_else(|| Error::record_not_found(&shown_id))?;
+    let (mut record, included) = found.ok_or_else(|| Error::record_not_found(&shown_id))?;
+    if let Some(view) = endpoint.view {
+        view(&call, &mut record).await?;
+    }
     let body = write_member(&call.base, resource, Some(&record), &query, &included);
     Ok(Reply::tagged(StatusCode::OK, MEDIA_TYPE, body))
 }
 
 async fn update(call: Call, body: Body, endpoint: &'static Endpoint, id: &str) -> Answer {
     let resource = endpoint.resource;
-    let document = RecordDocument::parse(&call.document(body).await?)?;
+    let body = call.document(body).await?;
+    let document = RecordDocument::parse(&body)?;
     let query = Query::parse(call.api(), resource, &call.params, Scope::Write)?;
     let mut input = document.update(resource, id, query.collected.clone())?;
     let key = key_to_change(id)?;
     call.app.seal(resource, &mut input)?;
-    let record = change(&call, endpoint, key, input, query.clone()).await?;
-    written(&call, resource, record, &query, StatusCode::OK).await
+    let answer = written(StatusCode::OK, resource, &call.base, &query);
+    change(&call, &body, endpoint, key, input, query, answer).await
 }
 
 async fn change(
     call: &Call,
+    body: &[u8],
     endpoint: &'static Endpoint,
     key: i64,
     input: Input,
     query: Query,
-) -> Result<Record, ApiError> {
-    let moment = call.app.moment();
-    let caller = call.caller.clone();
-    let precondition = call.precondition(query);
-    let changed = call.app.store.write(async move |tx| {
-        operations::update(tx, &caller, endpoint, key, input, &precondition, moment).await
-    });
-    changed.await
+    answer: impl FnOnce(Written) -> Reply + Send + 'static,
+) -> Answer {
+    let (caller, moment) = (call.caller.clone(), call.app.moment());
+    let precondition = call.precondition(query.clone());
+    let operation = async move |tx: &mut Tx| {
+        let record =
+            operations::update(tx, &caller, endpoint, key, input, &precondition, moment).await?;
+        with_included(tx, endpoint.resource, record, &query).await
+    };
+    call.write(body, operation, answer).await
 }
 
-async fn delete(call: Call, resource: &'static Resource, id: &str) -> Answer {
+async fn delete(call: Call, endpoint: &'static Endpoint, id: &str) -> Answer {
     call.check_accept()?;
-    let (key, shown_id) = key(id)?;
-    let query = Query::parse(call.api(), resource, &Params::default(), Scope::Write)?;
-    let moment = call.app.moment();
-    let caller = call.caller.clone();
+    let (key, shown_id) = record_key(id)?;
+    let query = Query::parse(call.api(), endpoint.resource, &Params::default(), Scope::Write)?;
+    let (caller, moment) = (call.caller.clone(), call.app.moment());
     let precondition = call.precondition(query);
-    let deleted = call.app.store.write(async move |tx| {
-        operations::delete(tx, &caller, resource, key, &shown_id, &precondition, moment).await
-    });
-    deleted.await?;
-    Ok(Reply::no_content())
+    let operation = async move |tx: &mut Tx| {
+        operations::delete(tx, &caller, endpoint, key, &shown_id, &precondition, moment).await
+    };
+    call.write(&[], operation, |()| Reply::no_content()).await
 }
 
 async fn linkage(
@@ -259,7 +261,7 @@ async fn linkage(
     position: usize,
     request: Request,
 ) -> Answer {
-    let id = id_segment(&request);
+    let id = path_id(&request);
     let (call, body) = Call::admit(&app, request).await?;
     let writable =
         endpoint.resource.verbs.update && endpoint.resource.relationships[position].updatable;
@@ -282,7 +284,7 @@ async fn show_linkage(
     id: &str,
 ) -> Answer {
     call.check_accept()?;
-    let (key, shown_id) = key(id)?;
+    let (key, shown_id) = record_key(id)?;
     let found = call.app.store.show(resource, key, &Include::default()).await?;
     let (record, _) = found.ok_or_else(|| Error::record_not_found(&shown_id))?;
     let link = record.links[position];
@@ -299,19 +301,19 @@ async fn change_linkage(
     id: &str,
 ) -> Answer {
     let resource = endpoint.resource;
-    let link = if call.method == Method::DELETE {
+    let (body, link) = if call.method == Method::DELETE {
         call.check_accept()?;
-        None
+        (Bytes::new(), None)
     } else {
-        let document = LinkageDocument::parse(&call.document(body).await?)?;
-        decode_linkage(&document, &resource.relationships[position])?
+        let body = call.document(body).await?;
+        let document = LinkageDocument::parse(&body)?;
+        (body, decode_linkage(&document, &resource.relationships[position])?)
     };
     let key = key_to_change(id)?;
     let input =
         Input { links: vec![(position, link)], id: Some(id.to_owned()), ..Input::default() };
     let query = Query::parse(call.api(), resource, &Params::default(), Scope::Write)?;
-    change(&call, endpoint, key, input, query).await?;
-    Ok(Reply::no_content())
+    change(&call, &body, endpoint, key, input, query, |_| Reply::no_content()).await
 }
 
 async fn related(
@@ -320,13 +322,13 @@ async fn related(
     position: usize,
     request: Request,
 ) -> Answer {
-    let id = id_segment(&request);
+    let id = path_id(&request);
     let (call, _) = Call::admit(&app, request).await?;
     if !call.reads() {
         return Err(not_allowed(&call, "GET, HEAD"));
     }
     call.check_accept()?;
-    let (key, shown_id) = key(&id)?;
+    let (key, shown_id) = record_key(&id)?;
     let target = call.api().target(&endpoint.resource.relationships[position]);
     let query = Query::parse(call.api(), target, &call.params, Scope::List)?;
     query.check()?;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tollkeeper::api::API;
 
 use crate::replay::fixture_app;
-use crate::support::TestApp;
+use crate::support::{TestApp, linkage};
 
 const EQUALITY: &[&str] = &["eq", "not_eq", "in", "not_in"];
 const ORDER: &[&str] = &["eq", "not_eq", "gt", "gteq", "lt", "lteq", "in", "not_in"];
@@ -48,11 +48,24 @@ fn on_the_wire(resource: &'static Resource) -> impl Iterator<Item = &'static Att
     resource.attributes.iter().filter(|attribute| attribute.on_the_wire())
 }
 
-/// The fixture's server with one audit record.
+/// The fixture's server with one record of every other type, each relationship set.
 async fn walk() -> TestApp {
     let app = fixture_app().await;
     let document = json!({"data": {"type": "contacts", "id": "1", "attributes": {"notes": "x"}}});
     assert_eq!(app.patch("/contacts/1", document).await.status, 200);
+    // No service can be made yet, so this one is put into the database.
+    let service = "INSERT INTO services (id, name, account_id) VALUES (1, 'line', 3)";
+    rusqlite::Connection::open(&app.database).unwrap().execute(service, ()).unwrap();
+    let account = linkage("accounts", "3");
+    app.create("payments", json!({"amount": 5}), json!({ "account": account })).await;
+    let links = json!({"account": account, "service": linkage("services", "1")});
+    app.create("transactions", json!({"amount": 2}), links).await;
+    let attributes = json!({"balance-low-threshold": 1_000_000});
+    assert_eq!(app.update("accounts", "3", attributes).await.status, 200);
+    let deleted = app.account("5", json!({"name": "soon gone"})).await;
+    let links = json!({"account": linkage("accounts", &deleted)});
+    app.create("payments", json!({"amount": 5}), links).await;
+    assert_eq!(app.delete(&format!("/accounts/{deleted}")).await.status, 204);
     app
 }
 

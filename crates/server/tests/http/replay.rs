@@ -332,6 +332,7 @@ fn departure(file: &str, name: &str) -> Option<&'static Ours> {
 pub async fn fixture_app() -> TestApp {
     let mut app = TestApp::start().await;
     load_fixture(&Connection::open(&app.database).unwrap());
+    tollkeeper::journal::open_books(&app.app.store, app.app.moment()).await.unwrap();
     app.token = app.app.tokens.issue(OPERATOR, 0, app.app.now()).unwrap();
     app
 }

@@ -5,49 +5,24 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
+use billing::journal::EntryKind;
 use decimal::Decimal;
 use hyper::StatusCode;
 use jsonapi::{
-    Error, Fault, Id, Included, Input, MEDIA_TYPE, Query, Record, RecordDocument, Resource, Scope,
-    Unfit, Value, integer_id, validation_errors, write_member,
+    Error, Fault, Id, Included, Input, Query, Record, RecordDocument, Resource, Scope, Unfit,
+    Value, integer_id, validation_errors,
 };
-use store::{StoreError, Tx};
+use store::Tx;
 
-use super::{ACCOUNTS, BALANCE_CORRECTION, BALANCES, ENDPOINT};
+use super::resource::{BALANCE_CORRECTION, BALANCES};
+use crate::accounts::{ACCOUNTS, faults_of_stored};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::clock::Moment;
 use crate::error::ApiError;
+use crate::journal::{head, post};
 use crate::reply::Reply;
-use crate::rest::{Call, Draft, Precondition, answer, audit, faults_of};
-
-/// Sets the balance of `account` and says so in the audit log: the one way a balance moves.
-///
-/// # Errors
-/// When a statement fails.
-pub async fn move_balance(
-    tx: &mut Tx,
-    caller: &Caller,
-    account: &Record,
-    balance: Decimal,
-    moment: Moment,
-) -> Result<Record, StoreError> {
-    let mut moved = account.clone();
-    moved.values[attribute("balance")] = Value::Decimal(balance);
-    if moved != *account {
-        tx.update(&ACCOUNTS, account, &moved).await?;
-        audit(tx, caller, &ACCOUNTS, Some(account), Some(&moved), moment).await?;
-    }
-    Ok(moved)
-}
-
-fn attribute(name: &str) -> usize {
-    ACCOUNTS.attribute(name).expect("accounts have these attributes")
-}
-
-fn balance_of(account: &Record) -> Decimal {
-    account.values[attribute("balance")].as_decimal().unwrap_or_default()
-}
+use crate::rest::{Call, Precondition, answer, written};
 
 /// The paths of both endpoints.
 pub fn router(app: &Arc<App>) -> Router {
@@ -70,7 +45,8 @@ async fn respond(
     if !call.updates() {
         return Err(ApiError::method_not_allowed(&call.method, "PATCH, PUT"));
     }
-    let document = RecordDocument::parse(&call.document(body).await?)?;
+    let body = call.document(body).await?;
+    let document = RecordDocument::parse(&body)?;
     let query = Query::parse(call.api(), resource, &call.params, Scope::Write)?;
     let input = document.update_checked(resource, query.collected.clone(), |_| Ok(()))?;
     let change = Change {
@@ -81,12 +57,16 @@ async fn respond(
     };
     let caller = call.caller.clone();
     let setting = resource.kind == BALANCES.kind;
-    let changed = app.store.write(async move |tx| {
-        if setting { change.set(tx, &caller).await } else { change.correct(tx, &caller).await }
-    });
-    let record: Record = changed.await?;
-    let body = write_member(&call.base, resource, Some(&record), &query, &Included::new());
-    Ok(Reply::tagged(StatusCode::OK, MEDIA_TYPE, body))
+    let answer = written(StatusCode::OK, resource, &call.base, &query);
+    let operation = async move |tx: &mut Tx| {
+        let record = if setting {
+            change.set(tx, &caller).await?
+        } else {
+            change.correct(tx, &caller).await?
+        };
+        Ok((record, Included::new()))
+    };
+    call.write(&body, operation, answer).await
 }
 
 fn account_segment(request: &Request) -> String {
@@ -112,7 +92,7 @@ impl Change {
         let not_found = || Error::record_not_found(self.id());
         let external_id = exact_id(self.id()).ok_or_else(not_found)?;
         let key = Value::Int(external_id);
-        let found = tx.find_by(&ACCOUNTS, attribute("external-id"), &key).await?;
+        let found = tx.find_by(&ACCOUNTS, "external-id", &key).await?;
         let account = found.ok_or_else(not_found)?;
         let same = self.url_id == self.id()
             || exact_id(&self.url_id).is_some_and(|id| id == account.key() || id == external_id);
@@ -124,15 +104,15 @@ impl Change {
             values: vec![Value::Decimal(balance)],
             links: Vec::new(),
         };
-        let before = balance_of(&account);
+        let before = head(&account).balance;
         self.precondition.check(tx, &BALANCES, &shown(before)).await?;
         let balance = match self.input.values.first() {
             None => before,
             Some((_, value)) => number(value, Unfit::NOT_A_NUMBER)
                 .map_err(|unfit| fault(&BALANCES, "balance", unfit))?,
         };
-        check_account(tx, &account).await?;
-        move_balance(tx, caller, &account, balance, self.moment).await?;
+        check_account(&account)?;
+        adjust(tx, caller, &account, balance, self.moment).await?;
         Ok(shown(balance))
     }
 
@@ -149,23 +129,50 @@ impl Change {
             id: Id::Int(id),
             values: vec![
                 Value::Null,
-                account.values[attribute("name")].clone(),
+                ACCOUNTS.value(&account, "name").clone(),
                 Value::Decimal(balance),
             ],
             links: Vec::new(),
         };
-        let before = balance_of(&account);
+        let before = head(&account).balance;
         self.precondition.check(tx, &BALANCE_CORRECTION, &shown(before)).await?;
         let sent = self.input.values.first().map(|(_, value)| value);
         let blank = Unfit(Cow::Borrowed("can't be blank"));
         let refused = |unfit| fault(&BALANCE_CORRECTION, "correction", unfit);
         let correction = number(sent.unwrap_or(&Ok(Value::Null)), blank).map_err(refused)?;
+        check_account(&account)?;
+        if correction == Decimal::ZERO {
+            return Ok(shown(before));
+        }
+        let kind = EntryKind::Correction;
+        let posted = post(tx, caller, &account, kind, correction, None, self.moment).await;
         let beyond = || refused(Unfit(Cow::Borrowed("takes the balance out of range")));
-        let balance = before.checked_add(correction).ok_or_else(beyond)?;
-        check_account(tx, &account).await?;
-        move_balance(tx, caller, &account, balance, self.moment).await?;
-        Ok(shown(balance))
+        Ok(shown(head(&posted.map_err(|error| error.or(beyond))?).balance))
     }
+}
+
+/// Moves the balance to where it is wanted. Between the two ends of all decimals lies more than
+/// one entry can hold; then the way goes over 0.
+async fn adjust(
+    tx: &mut Tx,
+    caller: &Caller,
+    account: &Record,
+    balance: Decimal,
+    moment: Moment,
+) -> Result<(), ApiError> {
+    let before = head(account).balance;
+    let steps = match balance.checked_sub(before) {
+        Some(difference) => [difference, Decimal::ZERO],
+        None => [-before, balance],
+    };
+    let mut account = account.clone();
+    for step in steps.into_iter().filter(|step| *step != Decimal::ZERO) {
+        let posted = post(tx, caller, &account, EntryKind::Adjustment, step, None, moment).await;
+        account = posted.map_err(|error| {
+            error.or(|| ApiError::Internal(anyhow::anyhow!("a balance in range is out of range")))
+        })?;
+    }
+    Ok(())
 }
 
 /// An id that may be anything in 64 bits, as external ids are: text beyond names nobody, and is
@@ -187,8 +194,7 @@ fn fault(resource: &Resource, member: &'static str, unfit: Unfit) -> ApiError {
 }
 
 /// An account that has become invalid is not touched (contract, resources 2 and 3).
-async fn check_account(tx: &mut Tx, account: &Record) -> Result<(), ApiError> {
-    let draft = Draft::of_update(&ACCOUNTS, account.clone(), Input::default());
-    let faults = faults_of(tx, &ENDPOINT, &draft).await?;
+fn check_account(account: &Record) -> Result<(), ApiError> {
+    let faults = faults_of_stored(account);
     if faults.is_empty() { Ok(()) } else { Err(validation_errors(&ACCOUNTS, &faults).into()) }
 }

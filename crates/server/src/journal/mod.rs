@@ -1,0 +1,9 @@
+//! The journal: every balance is the sum of its entries, and can be proved.
+
+mod opening;
+mod posting;
+mod resource;
+
+pub use opening::open_books;
+pub use posting::{PostError, follow_account, head, post};
+pub use resource::{JOURNAL_CLOSURES, JOURNAL_ENTRIES};

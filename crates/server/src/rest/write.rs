@@ -1,0 +1,140 @@
+//! One write of one request: its transaction, its answer, and with an `Idempotency-Key` the
+//! promise that it happens once.
+
+use hyper::header::HeaderName;
+use hyper::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use jsonapi::{Base, Error, Included, MEDIA_TYPE, Query, Record, Resource, write_member};
+use store::{FirstAnswer, Tx};
+
+use super::request::Call;
+use crate::error::ApiError;
+use crate::reply::Reply;
+
+/// The request header that names a write (the HTTPAPI working group's Idempotency-Key draft).
+const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+/// Longest key, in characters.
+const KEY_CHARS_MAX: usize = 255;
+
+/// What a write leaves to be answered: the record and what the query includes.
+pub type Written = (Record, Included);
+
+/// A write that may be asked for again.
+#[derive(Debug)]
+struct Repeatable {
+    operator: i64,
+    key: String,
+    fingerprint: [u8; 32],
+    now: Timestamp,
+}
+
+/// The key that names the write, if one was sent.
+///
+/// # Errors
+/// 400 for a key that cannot be used.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    let mut sent = headers.get_all(HEADER).iter();
+    let Some(first) = sent.next() else { return Ok(None) };
+    let key = first.to_str().ok().filter(|key| (1..=KEY_CHARS_MAX).contains(&key.len()));
+    match (key, sent.next()) {
+        (Some(key), None) => Ok(Some(key.to_owned())),
+        _ => Err(Error::bad_request(format!(
+            "Idempotency-Key must be one key of 1 to {KEY_CHARS_MAX} printable ASCII characters."
+        ))),
+    }
+}
+
+impl Call {
+    /// Runs a write and answers it. With an `Idempotency-Key`, the answer is kept in the write's
+    /// own transaction, and the same request gets it again without another effect. So do
+    /// refusals by the operation; what fails before it, or for want of the database, may be
+    /// tried again under the same key.
+    ///
+    /// # Errors
+    /// The operation's own; 422 when the key has named another request before.
+    pub async fn write<T, F, A>(
+        &self,
+        body: &[u8],
+        operation: F,
+        answer: A,
+    ) -> Result<Reply, ApiError>
+    where
+        T: Send + 'static,
+        F: AsyncFnOnce(&mut Tx) -> Result<T, ApiError> + Send + 'static,
+        A: FnOnce(T) -> Reply + Send + 'static,
+    {
+        let Some(key) = &self.idempotency_key else {
+            return Ok(answer(self.app.store.write(operation).await?));
+        };
+        let operator = self.caller.operator.as_ref().map_or(0, |operator| operator.id);
+        let parts = [self.method.as_str().as_bytes(), self.target.as_bytes(), body];
+        let wanted = Repeatable {
+            operator,
+            key: key.clone(),
+            fingerprint: self.app.fingerprint(&parts),
+            now: self.app.now(),
+        };
+        let store = &self.app.store;
+        store.write(async move |tx| once(tx, &wanted, operation, answer).await).await
+    }
+}
+
+/// Runs the operation unless it has run under this key, and keeps its answer.
+async fn once<T>(
+    tx: &mut Tx,
+    wanted: &Repeatable,
+    operation: impl AsyncFnOnce(&mut Tx) -> Result<T, ApiError>,
+    answer: impl FnOnce(T) -> Reply,
+) -> Result<Reply, ApiError> {
+    if let Some(first) = tx.first_answer(wanted.operator, &wanted.key).await? {
+        if first.fingerprint != wanted.fingerprint {
+            return Err(Error::idempotency_key_reused().into());
+        }
+        return Ok(again(first));
+    }
+    let reply = match tx.attempt(operation).await {
+        Ok(done) => answer(done),
+        Err(ApiError::Refused(errors)) => Reply::from(ApiError::Refused(errors)),
+        Err(error) => return Err(error),
+    };
+    let first = FirstAnswer {
+        fingerprint: wanted.fingerprint,
+        status: reply.status.as_u16(),
+        content_type: reply.content_type.map(str::to_owned),
+        location: reply.location.clone(),
+        tagged: reply.tagged,
+        body: reply.body.to_vec(),
+    };
+    tx.keep_answer(wanted.operator, &wanted.key, &first, wanted.now).await?;
+    Ok(reply)
+}
+
+/// The first answer once more.
+fn again(first: FirstAnswer) -> Reply {
+    let status = StatusCode::from_u16(first.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut reply = match first.content_type {
+        Some(_) => Reply::plain(status, MEDIA_TYPE, first.body),
+        None => Reply::no_content(),
+    };
+    reply.tagged = first.tagged;
+    reply.location = first.location;
+    reply.with_header("idempotent-replayed", "true")
+}
+
+/// Answers a record that was written.
+pub fn written(
+    status: StatusCode,
+    resource: &'static Resource,
+    base: &Base,
+    query: &Query,
+) -> impl FnOnce(Written) -> Reply + Send + 'static {
+    let (base, query) = (base.clone(), query.clone());
+    move |(record, included)| {
+        let body = write_member(&base, resource, Some(&record), &query, &included);
+        let reply = Reply::tagged(status, MEDIA_TYPE, body);
+        if status == StatusCode::CREATED {
+            return reply.at(base.member_url(resource, &record.id));
+        }
+        reply
+    }
+}
