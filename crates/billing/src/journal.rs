@@ -306,6 +306,12 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// A chain that begins behind entries which are taken as they are: those up to `head`.
+    #[must_use]
+    pub fn behind(head: Head) -> Chain {
+        Chain { due_balance: head.balance, due_hash: head.hash.clone(), last: head }
+    }
+
     /// Goes on to the next stored entry and its stored hash. No breaks: the entry is as written.
     #[must_use]
     pub fn follow(&mut self, entry: &Entry<'_>, hash: &str) -> Vec<Break> {

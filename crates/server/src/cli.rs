@@ -47,6 +47,12 @@ pub enum Command {
         /// Name of the operator
         name: String,
     },
+    /// Prove every balance from the journal; exits with 1 and names each fault, if there is any
+    Verify {
+        /// Only the account with this id
+        #[arg(long, value_name = "ID")]
+        account: Option<i64>,
+    },
     /// Print the OpenAPI 3.1 document
     Openapi,
     /// The configuration

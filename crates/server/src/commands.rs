@@ -1,6 +1,7 @@
 //! What the commands do: start the server, look after operators.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -21,7 +22,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::demo;
 use crate::http::{Limits, Listener, Service, install_recorder, serve as serve_http};
-use crate::journal::open_books;
+use crate::journal::{Finding, Range, open_books, verify_slice};
 use crate::router::router;
 
 /// Name of the operator that an empty database gets.
@@ -215,6 +216,65 @@ pub async fn token(config: Config, name: &str) -> anyhow::Result<()> {
     }
     println!("{}", app.tokens.issue(operator.id, operator.tokens_valid_from_secs, app.now())?);
     Ok(())
+}
+
+/// Checks the journal of one account, or of all, and says what is wrong with it. Fails with 1 when
+/// anything is.
+///
+/// # Errors
+/// When the database cannot be read, or there is no such account.
+pub async fn verify(config: Config, account: Option<i64>) -> anyhow::Result<ExitCode> {
+    let app = open(&config).await?;
+    let mut progress = Progress::start();
+    let (mut journals, mut entries, mut faults) = (0, 0, 0);
+    let mut range = Some(account.map_or(Range::ALL, Range::of));
+    while let Some(left) = range {
+        let (checked, rest) = verify_slice(&app.store, left).await?;
+        progress.clear();
+        for Finding { account, message } in &checked.findings {
+            println!("account {account}: {message}");
+        }
+        if checked.untold > 0 {
+            println!("… and {} more", checked.untold);
+        }
+        journals += checked.journals;
+        entries += checked.entries;
+        faults += checked.findings.len() as u64 + checked.untold;
+        progress.show(format_args!("{journals} journals, {entries} entries …"));
+        range = rest;
+    }
+    progress.clear();
+    if let (Some(account), 0, 0) = (account, journals, faults) {
+        bail!("there is no account {account}, and there was none with a journal");
+    }
+    println!("Checked {entries} entries in the journals of {journals} accounts: {faults} faults.");
+    Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One line on a terminal that is written anew while work goes on.
+struct Progress {
+    on_terminal: bool,
+    shown: bool,
+}
+
+impl Progress {
+    fn start() -> Self {
+        Self { on_terminal: io::stderr().is_terminal(), shown: false }
+    }
+
+    fn show(&mut self, text: std::fmt::Arguments<'_>) {
+        if self.on_terminal {
+            eprint!("\r{text}");
+            self.shown = true;
+        }
+    }
+
+    fn clear(&mut self) {
+        if self.shown {
+            eprint!("\r\x1b[K");
+            self.shown = false;
+        }
+    }
 }
 
 async fn change_operator(

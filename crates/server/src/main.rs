@@ -17,7 +17,7 @@ const CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("tollkeeper: {error:#}");
             ExitCode::from(CANNOT_START)
@@ -25,10 +25,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let command = cli.command.unwrap_or(Command::Serve { demo: false });
     if matches!(command, Command::Openapi) {
-        return say(&openapi::document());
+        say(&openapi::document())?;
+        return Ok(ExitCode::SUCCESS);
     }
     let config = Config::load(cli.settings, cli.config.as_deref())?;
     let filter = EnvFilter::try_new(&config.log)
@@ -44,12 +45,14 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         .build()?;
     runtime.block_on(async {
         match command {
-            Command::Serve { demo } => commands::serve(config, demo).await,
-            Command::Admin(command) => commands::admin(config, command).await,
-            Command::Token { name } => commands::token(config, &name).await,
-            Command::Config(ConfigCommand::Check) => say(&config.shown()),
-            Command::Openapi => Ok(()),
+            Command::Serve { demo } => commands::serve(config, demo).await?,
+            Command::Admin(command) => commands::admin(config, command).await?,
+            Command::Token { name } => commands::token(config, &name).await?,
+            Command::Verify { account } => return commands::verify(config, account).await,
+            Command::Config(ConfigCommand::Check) => say(&config.shown())?,
+            Command::Openapi => {}
         }
+        Ok(ExitCode::SUCCESS)
     })
 }
 

@@ -20,6 +20,7 @@ mod migrations;
 mod operators;
 mod pool;
 mod records;
+mod snapshot;
 mod store;
 mod table;
 
@@ -28,4 +29,5 @@ pub use first_answers::FirstAnswer;
 pub use lane::Tx;
 pub use listing::{Listing, Reading};
 pub use operators::{NewOperator, Operator};
+pub use snapshot::Snapshot;
 pub use store::{Figures, Store};

@@ -100,7 +100,7 @@ pub fn show(
 }
 
 /// Lets several statements see the same state.
-fn in_snapshot<T>(
+pub fn in_snapshot<T>(
     connection: &Connection,
     read: impl FnOnce() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, Params, params_from_iter};
 use crate::column::{link_to_sql, to_sql};
 use crate::error::StoreError;
 use crate::lane::Tx;
+use crate::snapshot::Snapshot;
 use crate::table::{Table, Tables};
 
 /// Reads at most one record with a statement that starts like [`Table::select`].
@@ -19,6 +20,22 @@ pub fn read_one(
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
     rows.next()?.map(|row| table.record(row)).transpose()
+}
+
+/// Visits the records that a statement which starts like [`Table::select`] finds.
+pub fn read_many(
+    connection: &rusqlite::Connection,
+    table: &Table,
+    sql: &str,
+    params: impl Params,
+    mut visitor: impl FnMut(Record),
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    while let Some(row) = rows.next()? {
+        visitor(table.record(row)?);
+    }
+    Ok(())
 }
 
 impl Tx {
@@ -64,25 +81,10 @@ impl Tx {
         read_one(&self.connection, table, &sql, [to_sql(value)])
     }
 
-    /// Up to `limit` records with keys above `after`, in their order.
-    ///
-    /// # Errors
-    /// When the statement fails.
-    pub async fn following(
-        &mut self,
-        resource: &'static Resource,
-        after: i64,
-        limit: u32,
-    ) -> Result<Vec<Record>, StoreError> {
-        let table = Self::table(&self.tables, resource);
-        let sql = format!("{} WHERE id > $1 ORDER BY id LIMIT $2", table.select);
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query((after, limit))?;
-        let mut records = Vec::new();
-        while let Some(row) = rows.next()? {
-            records.push(table.record(row)?);
-        }
-        Ok(records)
+    /// What this transaction sees, as readers look at it.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot::new(&self.connection, &self.tables)
     }
 
     /// Whether a record other than `except` has this value; of records whose relationship has

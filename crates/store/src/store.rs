@@ -15,6 +15,7 @@ use crate::listing::{self, Listing, Reading};
 use crate::migrations;
 use crate::operators::{self, Operator};
 use crate::pool::Pool;
+use crate::snapshot::Snapshot;
 use crate::table::Tables;
 
 /// How long a list query may run before it is answered with 503.
@@ -130,6 +131,24 @@ impl Store {
         include: &Include,
     ) -> Result<Option<(Record, Included)>, StoreError> {
         self.pool.with(|connection| listing::show(connection, &self.tables, resource, id, include))
+    }
+
+    /// Lets `look` read one state of the database, on a thread where it may take its time.
+    ///
+    /// # Errors
+    /// When a statement fails, and the look's own.
+    pub async fn look<T, F>(&self, look: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Snapshot<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (pool, tables) = (Arc::clone(&self.pool), Arc::clone(&self.tables));
+        let looked = tokio::task::spawn_blocking(move || {
+            pool.with(|connection| {
+                listing::in_snapshot(connection, || look(&Snapshot::new(connection, &tables)))
+            })
+        });
+        looked.await.map_err(|_| StoreError::Panicked)?
     }
 
     /// Every operator, by name.

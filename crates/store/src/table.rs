@@ -52,16 +52,18 @@ impl Table {
         }
     }
 
-    /// The column of an attribute.
-    pub fn column(&self, attribute: &str) -> &str {
-        let position = self.resource.attribute(attribute);
-        &self.columns[position.expect("code names attributes that the definition has")]
+    /// The column of an attribute, or the foreign key of a relationship.
+    pub fn column(&self, name: &str) -> &str {
+        match self.resource.attribute(name) {
+            Some(position) => &self.columns[position],
+            None => self.key(name),
+        }
     }
 
     /// The foreign key of a relationship.
     pub fn key(&self, relationship: &str) -> &str {
         let position = self.resource.relationship(relationship);
-        &self.keys[position.expect("definitions name their own relationships")]
+        &self.keys[position.expect("code names what the definition has")]
     }
 
     /// Reads a row of [`Table::select`].

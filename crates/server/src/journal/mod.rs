@@ -3,7 +3,9 @@
 mod opening;
 mod posting;
 mod resource;
+mod verify;
 
 pub use opening::open_books;
 pub use posting::{PostError, follow_account, head, post};
 pub use resource::{JOURNAL_CLOSURES, JOURNAL_ENTRIES};
+pub use verify::{Checked, Finding, Range, verify_slice};

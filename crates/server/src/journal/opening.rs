@@ -35,7 +35,7 @@ async fn open_slice(tx: &mut Tx, after: i64, moment: Moment) -> Result<Option<i6
     if tx.setting(SETTING).await?.is_some() {
         return Ok(None);
     }
-    let accounts = tx.following(&ACCOUNTS, after, SLICE).await?;
+    let accounts = tx.snapshot().following(&ACCOUNTS, after, SLICE)?;
     for account in &accounts {
         open(tx, account, moment).await?;
     }

@@ -200,6 +200,9 @@ impl Truth {
                 let relationship =
                     attribute.unique_within.and_then(|n| draft.resource.relationship(n));
                 let within = relationship.and_then(|at| draft.links[at].map(|key| (at, key)));
+                if attribute.unique_within.is_some() && within.is_none() {
+                    continue;
+                }
                 truth.taken[position] =
                     tx.is_taken(draft.resource, position, value, within, own_id).await?;
             }
