@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use jiff::SignedDuration;
 use store::{NewOperator, Operator, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,6 +23,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::demo;
 use crate::http::{Limits, Listener, Service, install_recorder, serve as serve_http};
+use crate::jobs;
 use crate::journal::{Finding, Range, open_books, verify_slice};
 use crate::router::router;
 
@@ -61,6 +63,10 @@ pub async fn serve(config: Config, with_demo: bool) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     println!("tollkeeper {} serves {scheme}://{}", env!("CARGO_PKG_VERSION"), tcp.local_addr()?);
+    let days = i64::from(config.balance_notifications_days);
+    let kept = (days > 0).then(|| SignedDuration::from_hours(24 * days));
+    tokio::spawn(jobs::sample_journals(Arc::clone(&app)));
+    tokio::spawn(jobs::forget(Arc::clone(&app), kept));
     let service = Service::new(router(&app), &config.trusted_proxies);
     serve_http(Listener { tcp, tls }, service, limits, stop).await;
     tracing::info!("stopped");

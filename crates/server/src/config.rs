@@ -52,6 +52,9 @@ pub struct Settings {
     /// Connections at once [default: 10000]
     #[arg(long, global = true, env = "TOLLKEEPER_CONNECTIONS_MAX", value_name = "COUNT")]
     connections_max: Option<usize>,
+    /// Days that the log of balance notifications is kept; 0 is forever [default: 30]
+    #[arg(long, global = true, env = "TOLLKEEPER_BALANCE_NOTIFICATIONS_DAYS", value_name = "DAYS")]
+    balance_notifications_days: Option<u16>,
 }
 
 /// The configuration that a process runs with.
@@ -75,6 +78,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Connections at once.
     pub connections_max: usize,
+    /// Days that the log of balance notifications is kept; 0 is forever.
+    pub balance_notifications_days: u16,
 }
 
 impl Config {
@@ -121,6 +126,10 @@ impl Config {
                 Some(0) => bail!("connections_max: 0 would let nobody in"),
                 chosen => chosen.unwrap_or(10_000),
             },
+            balance_notifications_days: given
+                .balance_notifications_days
+                .or(kept.balance_notifications_days)
+                .unwrap_or(30),
         })
     }
 
@@ -141,6 +150,7 @@ impl Config {
             ("tls_key", self.tls.as_ref().map(|(_, key)| quoted(key))),
             ("trusted_proxies", Some(format!("[{}]", proxies.join(", ")))),
             ("connections_max", Some(self.connections_max.to_string())),
+            ("balance_notifications_days", Some(self.balance_notifications_days.to_string())),
         ];
         let mut out = String::new();
         for (name, value) in lines {

@@ -21,6 +21,7 @@ pub mod demo;
 pub mod error;
 pub mod http;
 pub mod invoice_templates;
+pub mod jobs;
 pub mod journal;
 pub mod notifications;
 pub mod openapi;

@@ -1,5 +1,6 @@
 //! Reading and writing records inside a transaction, by definition.
 
+use jiff::Timestamp;
 use jsonapi::{Id, Kind, Record, Resource, Value};
 use rusqlite::types::Value as Sql;
 use rusqlite::{OptionalExtension, Params, params_from_iter};
@@ -230,6 +231,30 @@ impl Tx {
         let table = Self::table(&self.tables, resource);
         self.connection.prepare_cached(&table.delete)?.execute([record.key()])?;
         self.follow(resource, Some(record), None)
+    }
+
+    /// Forgets up to `limit` records, of a resource that nothing points at and without id lists,
+    /// whose timestamp `attribute` is before `cutoff`, the oldest first; says how many.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn forget(
+        &mut self,
+        resource: &'static Resource,
+        attribute: &str,
+        cutoff: Timestamp,
+        limit: u32,
+    ) -> Result<usize, StoreError> {
+        let table = Self::table(&self.tables, resource);
+        let (name, column) = (&table.name, table.column(attribute));
+        let sql = format!(
+            "DELETE FROM {name} WHERE id IN \
+             (SELECT id FROM {name} WHERE {column} < $1 ORDER BY {column} LIMIT $2)"
+        );
+        let forgotten =
+            self.connection.prepare_cached(&sql)?.execute((cutoff.as_microsecond(), limit))?;
+        self.count(resource.kind, -i64::try_from(forgotten).unwrap_or(i64::MAX));
+        Ok(forgotten)
     }
 
     /// Removes all records whose `relationship` points at `id`, of a resource without id lists.

@@ -4,8 +4,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use decimal::Decimal;
 use hyper::{Method, StatusCode};
-use metrics::{describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use store::Figures;
 
@@ -50,6 +51,12 @@ pub fn describe() {
     describe_gauge!("process_resident_memory_bytes", "Memory held by the process.");
     describe_gauge!("database_file_bytes", "Size of the database file.");
     describe_gauge!("database_log_bytes", "Size of the write-ahead log.");
+    describe_gauge!(
+        "journal_drift",
+        "How far balances and journals are apart, in money; 0 is right."
+    );
+    describe_gauge!("journal_faulty_accounts", "Accounts whose journals do not prove the balance.");
+    describe_counter!("journal_sampled_accounts_total", "Journals looked at in the background.");
     describe_gauge!("database_writes_waiting", "Writes waiting for the write lane.");
 }
 
@@ -93,6 +100,14 @@ fn status_text(status: StatusCode) -> &'static str {
         503 => "503",
         _ => "other",
     }
+}
+
+/// Shows what looking at `sampled` more journals has found: accounts at fault, and by how much.
+pub fn show_drift(sampled: u64, accounts: u64, amount: Decimal) {
+    counter!("journal_sampled_accounts_total").increment(sampled);
+    gauge!("journal_faulty_accounts").set(precise(accounts));
+    // A gauge is a float by its format; nothing is computed with it.
+    gauge!("journal_drift").set(amount.to_string().parse().unwrap_or(f64::NAN));
 }
 
 /// The figures as text, with the process and the database as they are now.

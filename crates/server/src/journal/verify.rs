@@ -203,7 +203,7 @@ impl Walk {
 }
 
 /// A stored entry and its stored hash.
-fn read(stored: &Record) -> Option<(Entry<'_>, &str)> {
+pub(super) fn read(stored: &Record) -> Option<(Entry<'_>, &str)> {
     let [
         sequence,
         kind,
