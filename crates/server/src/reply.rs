@@ -6,6 +6,8 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use sha2::{Digest, Sha256};
 
+use crate::http::Source;
+
 /// What a handler answers.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -13,8 +15,10 @@ pub struct Reply {
     pub status: StatusCode,
     /// The type of the body, if there is one.
     pub content_type: Option<&'static str>,
-    /// The body.
+    /// The body; empty when there is a `source`.
     pub body: Bytes,
+    /// Makes the body while it is sent.
+    pub source: Option<Source>,
     /// The URL of what was created.
     pub location: Option<String>,
     /// Whether the body is a representation with an `ETag`.
@@ -35,6 +39,7 @@ impl Reply {
             status,
             content_type: Some(content_type),
             body: body.into(),
+            source: None,
             location: None,
             tagged: false,
             varies: true,
@@ -47,6 +52,12 @@ impl Reply {
     #[must_use]
     pub fn tagged(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Self {
         Self { tagged: true, ..Self::plain(status, content_type, body) }
+    }
+
+    /// A body of any length, made while it is sent: without a tag, a length or compression.
+    #[must_use]
+    pub fn streamed(status: StatusCode, content_type: &'static str, source: Source) -> Self {
+        Self { source: Some(source), ..Self::plain(status, content_type, Vec::new()) }
     }
 
     /// 204.

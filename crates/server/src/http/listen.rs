@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use http_body_util::Either;
+use hyper::Version;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,8 +21,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::body::TimedBody;
 use super::proxies::Connection;
-use super::service::Service;
+use super::service::{ResponseBody, Service};
 use super::socket::Socket;
+use super::stream::{Reset, Streams};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -95,6 +98,7 @@ pub async fn serve(
                     peer,
                     limits,
                     watcher: graceful.watcher(),
+                    reset: Reset::default(),
                 };
                 tokio::spawn(async move {
                     conversation.hold(stream).await;
@@ -130,11 +134,12 @@ struct Conversation {
     peer: SocketAddr,
     limits: Limits,
     watcher: Watcher,
+    reset: Reset,
 }
 
 impl Conversation {
     async fn hold(self, stream: TcpStream) {
-        let stream = Socket::new(stream, self.limits.stall_time_max);
+        let stream = Socket::new(stream, self.limits.stall_time_max, Arc::clone(&self.reset));
         let Some(tls) = self.tls.clone() else {
             return self.speak_http1(stream, false).await;
         };
@@ -163,12 +168,13 @@ impl Conversation {
     }
 
     async fn speak_http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let connection = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS_MAX)
-            .keep_alive_interval(self.limits.head_time_max)
-            .auto_date_header(false)
-            .serve_connection(TokioIo::new(stream), self.answering(true));
+        let connection =
+            http2::Builder::new(Streams { stall_time_max: self.limits.stall_time_max })
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(STREAMS_MAX)
+                .keep_alive_interval(self.limits.head_time_max)
+                .auto_date_header(false)
+                .serve_connection(TokioIo::new(stream), self.answering(true));
         log_end(self.watcher.watch(connection).await);
     }
 
@@ -177,17 +183,25 @@ impl Conversation {
         tls: bool,
     ) -> impl hyper::service::Service<
         hyper::Request<Incoming>,
-        Response = hyper::Response<http_body_util::Full<bytes::Bytes>>,
+        Response = hyper::Response<ResponseBody>,
         Error = Infallible,
         Future: Send + 'static,
     > + use<> {
         let connection = Connection { peer: self.peer, tls };
         let service = self.service.clone();
         let body_time_max = self.limits.body_time_max;
+        let reset = Arc::clone(&self.reset);
         service_fn(move |request: hyper::Request<Incoming>| {
             let service = service.clone();
+            let reset = (request.version() < Version::HTTP_11).then(|| Arc::clone(&reset));
             let request = request.map(|body| Body::new(TimedBody::new(body, body_time_max)));
-            async move { Ok(service.respond(connection, request).await) }
+            async move {
+                let mut response = service.respond(connection, request).await;
+                if let (Some(reset), Either::Right(body)) = (reset, response.body_mut()) {
+                    body.resets(reset);
+                }
+                Ok(response)
+            }
         })
     }
 }

@@ -9,10 +9,12 @@ mod metrics;
 mod proxies;
 mod service;
 mod socket;
+mod stream;
 
 pub use body::read_body;
 pub use listen::{Limits, Listener, serve};
 pub use media::{accepts, check_content_type, list_header, media_type};
 pub use metrics::{describe, install_recorder, render_metrics, show_drift};
 pub use proxies::RequestInfo;
-pub use service::Service;
+pub use service::{ResponseBody, Service};
+pub use stream::Source;

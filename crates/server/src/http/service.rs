@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
     HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, TRANSFER_ENCODING, VARY,
@@ -28,6 +28,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::media::{list_header, varies_with_accept, wants_gzip};
 use super::metrics;
 use super::proxies::{Connection, RequestInfo, find_origin, request_id};
+use super::stream::StreamedBody;
 use crate::error::ApiError;
 use crate::reply::{Reply, entity_tag, tag_list_names};
 
@@ -52,6 +53,9 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
         HeaderValue::from_static("strict-origin-when-cross-origin"),
     ),
 ];
+
+/// What is sent: known as a whole, or made meanwhile.
+pub type ResponseBody = Either<Full<Bytes>, StreamedBody>;
 
 /// The application as a service for connections.
 #[derive(Clone, Debug)]
@@ -80,7 +84,11 @@ impl Service {
     }
 
     /// Answers one request; never fails.
-    pub async fn respond(&self, connection: Connection, request: Request) -> Response<Full<Bytes>> {
+    pub async fn respond(
+        &self,
+        connection: Connection,
+        request: Request,
+    ) -> Response<ResponseBody> {
         let headers = request.headers();
         let asked = Asked {
             started: Instant::now(),
@@ -165,7 +173,7 @@ fn tidied(uri: &Uri) -> Option<Uri> {
 }
 
 impl Asked {
-    async fn finish(self, mut reply: Reply) -> Response<Full<Bytes>> {
+    async fn finish(self, mut reply: Reply) -> Response<ResponseBody> {
         let reads = self.method == Method::GET || self.method == Method::HEAD;
         let tag = reply.tagged.then(|| entity_tag(&reply.body));
         if let (Some(tag), Some(list), true) = (&tag, &self.known_tags, reads)
@@ -180,10 +188,10 @@ impl Asked {
         if zipped {
             reply.body = compressed(reply.body).await;
         }
-        self.response(&reply, tag, zipped)
+        self.response(reply, tag, zipped)
     }
 
-    fn response(self, reply: &Reply, tag: Option<String>, zipped: bool) -> Response<Full<Bytes>> {
+    fn response(self, reply: Reply, tag: Option<String>, zipped: bool) -> Response<ResponseBody> {
         let mut headers = HeaderMap::with_capacity(24);
         headers.extend(SECURITY_HEADERS);
         let mut add = |name: HeaderName, value: Option<HeaderValue>| {
@@ -214,14 +222,18 @@ impl Asked {
         let runtime = format!("{}.{:06}", elapsed.as_secs(), elapsed.subsec_micros());
         add(HeaderName::from_static("x-runtime"), made(runtime));
         let length = reply.content_type.map(|_| HeaderValue::from(reply.body.len()));
-        add(CONTENT_LENGTH, length);
+        add(CONTENT_LENGTH, length.filter(|_| reply.source.is_none()));
         metrics::observe(reply.route, &self.method, reply.status, elapsed);
         tracing::debug!(
             method = %self.method, route = reply.route, status = reply.status.as_u16(),
             request_id = self.request_id, micros = elapsed.as_micros(), "answered"
         );
-        let body = if self.method == Method::HEAD { Bytes::new() } else { reply.body.clone() };
-        let mut response = Response::new(Full::new(body));
+        let body = match reply.source {
+            _ if self.method == Method::HEAD => Either::Left(Full::default()),
+            Some(source) => Either::Right(StreamedBody::new(source)),
+            None => Either::Left(Full::new(reply.body)),
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = reply.status;
         *response.headers_mut() = headers;
         response

@@ -2,12 +2,16 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+
+use super::stream::Reset;
 
 /// How long the other end may go on sending after the last answer.
 const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
@@ -29,11 +33,13 @@ pub struct Socket {
     deadline: Option<Pin<Box<Sleep>>>,
     /// Bytes that may still come; `None` before shutdown.
     lingering: Option<usize>,
+    /// When set, the end is a reset.
+    reset: Reset,
 }
 
 impl Socket {
-    pub fn new(stream: TcpStream, stall_time_max: Duration) -> Self {
-        Self { stream, stall_time_max, deadline: None, lingering: None }
+    pub fn new(stream: TcpStream, stall_time_max: Duration, reset: Reset) -> Self {
+        Self { stream, stall_time_max, deadline: None, lingering: None, reset }
     }
 
     fn is_over(&mut self, time_max: Duration, context: &mut Context<'_>) -> bool {
@@ -69,6 +75,14 @@ impl Socket {
                 Poll::Pending if self.is_over(LINGER_TIME_MAX, context) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
             }
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.reset.load(Ordering::Relaxed) {
+            let _ = self.stream.set_zero_linger();
         }
     }
 }
