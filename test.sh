@@ -10,6 +10,9 @@ step "tools"
 if ! command -v cc >/dev/null; then
   apt-get update -qq && apt-get install -y -qq gcc libc6-dev >/dev/null
 fi
+if ! command -v prlimit >/dev/null; then
+  apt-get update -qq && apt-get install -y -qq util-linux >/dev/null
+fi
 for component in rustfmt clippy; do
   cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done

@@ -1,6 +1,7 @@
 //! One error type for every handler, and the only place where errors become statuses.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use hyper::{Method, StatusCode};
 use jsonapi::{Error, error_document};
@@ -11,6 +12,9 @@ use jsonapi::MEDIA_TYPE;
 
 /// Seconds after which an overloaded server may be asked again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Of the requests that are turned away in this time, only the first is logged.
+const LOG_PAUSE: Duration = Duration::from_secs(10);
 
 const OVERLOADED: &str = "The server is overloaded. Try again soon.";
 
@@ -80,7 +84,9 @@ impl From<ApiError> for Reply {
                 retry(refused(&[Error::too_many_requests(detail)]), wait)
             }
             ApiError::Store(error @ (StoreError::Busy | StoreError::Closed)) => {
-                tracing::warn!(%error, "a request is turned away");
+                if may_log() {
+                    tracing::warn!(%error, "requests are turned away");
+                }
                 unavailable(OVERLOADED)
             }
             ApiError::Overloaded => unavailable(OVERLOADED),
@@ -88,7 +94,9 @@ impl From<ApiError> for Reply {
                 unavailable("The query took too long. Narrow it, or try again soon.")
             }
             ApiError::Store(error @ StoreError::Unavailable(_)) => {
-                tracing::error!(%error, "a request cannot be served");
+                if may_log() {
+                    tracing::error!(%error, "requests cannot be served");
+                }
                 unavailable("The database is unavailable. Try again soon.")
             }
             ApiError::Store(error) => internal(&anyhow::Error::from(error)),
@@ -110,6 +118,18 @@ fn retry(reply: Reply, wait: Duration) -> Reply {
 
 fn unavailable(detail: &'static str) -> Reply {
     retry(refused(&[Error::unavailable(detail)]), RETRY_AFTER)
+}
+
+/// Whether a refusal that may come by the thousand gets its line: an outage or a flood must not
+/// fill the disk with the news of itself. Metrics count every one.
+fn may_log() -> bool {
+    static LOGGED_AT: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut logged_at = LOGGED_AT.lock().unwrap_or_else(PoisonError::into_inner);
+    let may = logged_at.is_none_or(|at| at.elapsed() >= LOG_PAUSE);
+    if may {
+        *logged_at = Some(Instant::now());
+    }
+    may
 }
 
 /// The log gets the whole chain of causes, the client none of it.

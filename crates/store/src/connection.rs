@@ -1,12 +1,15 @@
 //! How a connection to SQLite is set up, for the writer and for readers.
 
-use std::fs::OpenOptions;
-use std::path::Path;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
+
+use crate::error::StoreError;
 
 /// Prepared statements kept per connection.
 const STATEMENTS_CACHED: usize = 128;
@@ -44,6 +47,38 @@ fn create_private(path: &Path) {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     drop(options.open(path));
+}
+
+/// Where the database file was when it was opened.
+#[derive(Debug)]
+pub struct Place {
+    path: PathBuf,
+    /// Device and inode.
+    file: Option<(u64, u64)>,
+}
+
+impl Place {
+    pub fn of(connection: &Connection) -> Self {
+        let path = PathBuf::from(connection.path().unwrap_or_default());
+        let file = file_at(&path);
+        Self { path, file }
+    }
+
+    /// Whether the file is still there. SQLite would not ask: it would go on to acknowledge
+    /// writes, into a log that a file under another name does not have.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] until the file is back.
+    pub fn check(&self) -> Result<(), StoreError> {
+        if file_at(&self.path) == self.file {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable("its file was moved, removed or replaced".to_owned()))
+    }
+}
+
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// A connection that only reads.

@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::connection::Place;
 use crate::error::StoreError;
 use crate::table::Tables;
 
@@ -29,6 +30,9 @@ pub struct Tx {
     pub(crate) tables: Arc<Tables>,
     /// Changes of the totals by type, written once before the commit.
     pub(crate) totals: Vec<(&'static str, i64)>,
+    place: Place,
+    /// Whether the last shared transaction failed.
+    failing: bool,
 }
 
 /// What is left to do when the fate of the shared transaction is known.
@@ -45,7 +49,7 @@ pub struct Lane {
 impl Lane {
     pub fn start(connection: Connection, tables: Arc<Tables>) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        let tx = Tx { connection, tables, totals: Vec::new() };
+        let tx = Tx::new(connection, tables);
         let thread =
             std::thread::Builder::new().name("writer".into()).spawn(move || run(tx, jobs))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
@@ -109,19 +113,33 @@ fn run(mut tx: Tx, mut jobs: mpsc::Receiver<Job>) {
 }
 
 impl Tx {
+    fn new(connection: Connection, tables: Arc<Tables>) -> Self {
+        let place = Place::of(&connection);
+        Self { connection, tables, totals: Vec::new(), place, failing: false }
+    }
+
     fn run_batch(&mut self, batch: &mut Vec<Job>) {
-        let begun = self.execute("BEGIN IMMEDIATE");
+        let begun = self.place.check().and_then(|()| self.execute("BEGIN IMMEDIATE"));
         let mut answers = Vec::with_capacity(batch.len());
         for job in batch.drain(..) {
             answers.push(job(self));
         }
         let committed = begun.and_then(|()| self.commit());
-        if let Err(error) = &committed {
-            tracing::error!(%error, "a shared transaction failed");
-        }
+        self.log_change(&committed);
         for answer in answers {
             answer(committed.as_ref().copied().map_err(StoreError::repeated));
         }
+    }
+
+    /// One line when writes begin to fail, and one when they go on: a full disk is not helped by
+    /// a line for each write.
+    fn log_change(&mut self, committed: &Result<(), StoreError>) {
+        match committed {
+            Err(error) if !self.failing => tracing::error!(%error, "writes fail"),
+            Ok(()) if self.failing => tracing::warn!("writes go on"),
+            _ => {}
+        }
+        self.failing = committed.is_err();
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
@@ -241,7 +259,7 @@ mod tests {
         let mut connection = connection::writer(&file).unwrap();
         migrate(&mut connection, "lane.db").unwrap();
         let tables = Arc::new(Tables::new(&Api { prefix: "", resources: &[] }));
-        let mut tx = Tx { connection, tables, totals: Vec::new() };
+        let mut tx = Tx::new(connection, tables);
         let (ends, ended) = std::sync::mpsc::channel();
         let counts = async |tx: &mut Tx| {
             tx.count("accounts", 1);

@@ -6,67 +6,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::program::{Ended, Program, run, tollkeeper};
-use crate::support::{MEDIA_TYPE, Reply};
+use crate::program::{Here, Program, ask, count, run, sign_in};
 use crate::wire::Wire;
-
-async fn ask(address: SocketAddr, line: &str, token: &str, body: &str) -> Reply {
-    let mut wire = Wire::to(address).await;
-    wire.send(format!(
-        "{line} HTTP/1.1\r\nhost: example.org\r\naccept: {MEDIA_TYPE}\r\n\
-         content-type: {MEDIA_TYPE}\r\nauthorization: {token}\r\n\
-         content-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    ))
-    .await;
-    wire.reply().await.expect("an answer")
-}
-
-async fn sign_in(address: SocketAddr, name: &str, password: &str) -> Option<String> {
-    let body = json!({"auth": {"username": name, "password": password}}).to_string();
-    let reply = ask(address, "POST /api/rest/admin/auth", "", &body).await;
-    assert!([201, 401].contains(&reply.status), "{reply:?}");
-    reply.json()["jwt"].as_str().map(str::to_owned)
-}
-
-async fn count(address: SocketAddr, kind: &str, token: &str) -> Value {
-    let reply = ask(address, &format!("GET /api/rest/admin/{kind}"), token, "").await;
-    assert_eq!(reply.status, 200, "{reply:?}");
-    reply.json()["meta"]["total-count"].clone()
-}
-
-/// Runs the commands of one installation.
-struct Here {
-    directory: tempfile::TempDir,
-}
-
-impl Here {
-    fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        tollkeeper(self.path(), arguments)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ended {
-        run(self.command(arguments), "")
-    }
-
-    fn run_with(&self, arguments: &[&str], input: &str) -> Ended {
-        run(self.command(arguments), input)
-    }
-
-    fn serve(&self) -> Program {
-        Program::start(self.command(&["serve"]))
-    }
-}
 
 #[tokio::test]
 async fn the_first_start_says_where_it_serves_and_the_first_password_once() {

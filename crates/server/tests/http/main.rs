@@ -26,6 +26,7 @@ mod program;
 mod replay;
 mod sign_in;
 mod smtp_connections;
+mod storage;
 mod streams;
 mod support;
 mod timezones;

@@ -9,10 +9,26 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
+use crate::support::{MEDIA_TYPE, Reply};
+use crate::wire::Wire;
+
 /// The binary in `directory`, with nothing of the surroundings in its environment, listening on
 /// any free port.
 pub fn tollkeeper(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollkeeper"));
+    prepared(Command::new(env!("CARGO_BIN_EXE_tollkeeper")), directory, arguments)
+}
+
+/// The same, started by a shell that does `first` before it becomes the binary.
+pub fn tollkeeper_after(first: &str, directory: &Path, arguments: &[&str]) -> Command {
+    let mut shell = Command::new("sh");
+    let script = format!("{first} && exec \"$0\" \"$@\"");
+    shell.args(["-c", &script, env!("CARGO_BIN_EXE_tollkeeper")]);
+    prepared(shell, directory, arguments)
+}
+
+fn prepared(mut command: Command, directory: &Path, arguments: &[&str]) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOLLKEEPER_")) {
         command.env_remove(name);
     }
@@ -101,6 +117,11 @@ impl Program {
         Self { address, greeting, child, complaints, reading: Some(reading) }
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything on its standard error, once it has ended.
     fn complaints(&mut self) -> String {
         if let Some(reading) = self.reading.take() {
@@ -135,5 +156,70 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Sends one request on a connection of its own; `line` is its method and path.
+pub async fn ask(address: SocketAddr, line: &str, token: &str, body: &str) -> Reply {
+    let mut wire = Wire::to(address).await;
+    wire.send(format!(
+        "{line} HTTP/1.1\r\nhost: example.org\r\naccept: {MEDIA_TYPE}\r\n\
+         content-type: {MEDIA_TYPE}\r\nauthorization: {token}\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    ))
+    .await;
+    wire.reply().await.expect("an answer")
+}
+
+/// A token for this operator, unless they are refused.
+pub async fn sign_in(address: SocketAddr, name: &str, password: &str) -> Option<String> {
+    let body = json!({"auth": {"username": name, "password": password}}).to_string();
+    let reply = ask(address, "POST /api/rest/admin/auth", "", &body).await;
+    assert!([201, 401].contains(&reply.status), "{reply:?}");
+    reply.json()["jwt"].as_str().map(str::to_owned)
+}
+
+/// How many records of this type there are, as their list tells.
+pub async fn count(address: SocketAddr, kind: &str, token: &str) -> Value {
+    let reply = ask(address, &format!("GET /api/rest/admin/{kind}"), token, "").await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    reply.json()["meta"]["total-count"].clone()
+}
+
+/// Runs the commands of one installation.
+pub struct Here {
+    directory: tempfile::TempDir,
+}
+
+impl Here {
+    /// An empty directory.
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    /// Where its files are.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A command, not yet run.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        tollkeeper(self.path(), arguments)
+    }
+
+    /// Runs a command that reads nothing.
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        run(self.command(arguments), "")
+    }
+
+    /// Runs a command that reads `input`.
+    pub fn run_with(&self, arguments: &[&str], input: &str) -> Ended {
+        run(self.command(arguments), input)
+    }
+
+    /// Starts a server.
+    pub fn serve(&self) -> Program {
+        Program::start(self.command(&["serve"]))
     }
 }
