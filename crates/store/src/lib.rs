@@ -23,7 +23,8 @@ mod store;
 mod table;
 
 pub use error::{OpenError, StoreError};
+pub use jsonapi::Listing;
 pub use lane::Tx;
-pub use listing::{Listing, Reading};
+pub use listing::Reading;
 pub use operators::{NewOperator, Operator};
 pub use store::{Figures, Store};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use jsonapi::{Api, Id, Record, Resource};
+use jsonapi::{Api, Id, Record, Resource, Target};
 use rusqlite::Row;
 
 use crate::column;
@@ -49,6 +49,15 @@ impl Table {
             name,
             columns,
             keys,
+        }
+    }
+
+    /// The column that a filter or a sort looks at.
+    pub fn column(&self, target: Target) -> &str {
+        match target {
+            Target::Id => "id",
+            Target::Attribute(position) => &self.columns[position],
+            Target::Relationship(position) => &self.keys[position],
         }
     }
 
