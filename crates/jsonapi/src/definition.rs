@@ -7,6 +7,7 @@
 
 use decimal::Decimal;
 
+use crate::filter::Target;
 use crate::value::{Record, Value};
 
 /// The kind of value that an attribute holds; decides decoding, rendering and filter operators.
@@ -280,6 +281,12 @@ impl Attribute {
         !matches!(self.visibility, Visibility::Internal)
     }
 
+    /// Whether no record is without a value.
+    #[must_use]
+    pub const fn never_null(&self) -> bool {
+        self.required || self.not_null
+    }
+
     /// Whether values must never leave the process.
     #[must_use]
     pub const fn is_write_only(&self) -> bool {
@@ -516,7 +523,10 @@ pub struct Resource {
     pub verbs: Verbs,
     /// Whether lists come in pages; without, `page` is ignored and there are no page links.
     pub paged: bool,
-    /// Whether lists also come in pages by cursor: `page[after]` and `page[before]`.
+    /// Whether lists also come in pages by cursor: `page[after]` and `page[before]`. Cursors follow
+    /// the id, and the sort keys that no record lacks by definition: integers and instants that are
+    /// `required` or `not_null`, and `required` relationships. An order by anything else comes in
+    /// numbered pages only. Each order that is walked wants an index.
     pub cursors: bool,
     /// Whether `filter[id_op]` is taken, with the operators of numbers.
     pub filterable_id: bool,
@@ -585,6 +595,25 @@ impl Resource {
 
     fn known(&self, name: &str) -> usize {
         self.attribute(name).expect("code names attributes that the definition has")
+    }
+
+    /// The wire name of what a filter or a sort looks at.
+    pub(crate) fn name_of(&self, target: Target) -> &'static str {
+        match target {
+            Target::Id => "id",
+            Target::Attribute(at) => self.attributes[at].name,
+            Target::Relationship(at) => self.relationships[at].name,
+        }
+    }
+
+    /// Whether no record lacks the value, by definition.
+    #[must_use]
+    pub fn always_set(&self, target: Target) -> bool {
+        match target {
+            Target::Id => true,
+            Target::Attribute(at) => self.attributes[at].never_null(),
+            Target::Relationship(at) => self.relationships[at].required,
+        }
     }
 
     /// Whether the record is one that clients may see.

@@ -125,7 +125,7 @@ impl Error {
         Self::new(400, "117", "Invalid Page Object", "Invalid Page Object.")
     }
 
-    /// 118: a page number or size out of bounds.
+    /// 118: a page number or size out of bounds, or a cursor that does not fit the list.
     #[must_use]
     pub fn invalid_page_value(value: &str, parameter: &str) -> Self {
         let detail = format!("{value} is not a valid value for {parameter} page parameter.");

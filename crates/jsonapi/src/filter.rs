@@ -7,12 +7,12 @@ use decimal::{Decimal, Located};
 use jiff::{Timestamp, civil, tz::TimeZone};
 use uuid::Uuid;
 
-use crate::definition::{Attribute, Kind, Resource};
+use crate::definition::{Attribute, Kind, Relationship, Resource};
 use crate::error::Error;
 use crate::naming::{leading_integer, same_name, underscore};
 use crate::params::Node;
 
-/// What a filter looks at.
+/// What a filter or a sort looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The record's id.
@@ -115,32 +115,60 @@ impl Operator {
 
 use Operator::{Compare, Contains, ContainsAny, EndsWith, Exact, In, NotIn, StartsWith};
 
-const EQUALITY: [(&str, Operator); 2] =
-    [("eq", Compare(Comparison::Eq)), ("not_eq", Compare(Comparison::NotEq))];
-const LISTS: [(&str, Operator); 2] = [("in", In), ("not_in", NotIn)];
-const ORDER: [(&str, Operator); 4] = [
+/// Operators that always go together, by name.
+type Family = &'static [(&'static str, Operator)];
+
+const EQUALITY: Family = &[("eq", Compare(Comparison::Eq)), ("not_eq", Compare(Comparison::NotEq))];
+const LISTS: Family = &[("in", In), ("not_in", NotIn)];
+const ORDER: Family = &[
     ("gt", Compare(Comparison::Gt)),
     ("gteq", Compare(Comparison::Gteq)),
     ("lt", Compare(Comparison::Lt)),
     ("lteq", Compare(Comparison::Lteq)),
 ];
-const TEXT: [(&str, Operator); 4] =
-    [("cont", Contains), ("start", StartsWith), ("end", EndsWith), ("cont_any", ContainsAny)];
+const TEXT: Family =
+    &[("cont", Contains), ("start", StartsWith), ("end", EndsWith), ("cont_any", ContainsAny)];
+
+/// Operators by name; none when they are not `taken`.
+fn operators(
+    taken: bool,
+    families: &'static [Family],
+) -> impl Iterator<Item = (&'static str, Operator)> {
+    let families = if taken { families } else { &[] };
+    families.iter().copied().flatten().copied()
+}
 
 impl Attribute {
     /// The filter operators of this attribute, by name; none when it cannot be filtered.
     pub(crate) fn operators(&self) -> impl Iterator<Item = (&'static str, Operator)> + use<> {
-        let (lists, order, text): (&[_], &[_], &[_]) = match self.kind {
-            Kind::Text => (&LISTS, &[], &TEXT),
-            Kind::Decimal | Kind::Integer { .. } | Kind::Timestamp => (&LISTS, &ORDER, &[]),
-            Kind::Uuid | Kind::Enumeration(_) => (&LISTS, &[], &[]),
-            Kind::Boolean | Kind::IdList | Kind::Json => (&[], &[], &[]),
+        let families: &[Family] = match self.kind {
+            // Of JSON, the text that is stored.
+            Kind::Text | Kind::Json => &[EQUALITY, LISTS, TEXT],
+            Kind::Decimal | Kind::Integer { .. } | Kind::Timestamp => &[EQUALITY, ORDER, LISTS],
+            Kind::Uuid | Kind::Enumeration(_) => &[EQUALITY, LISTS],
+            Kind::Boolean | Kind::IdList => &[EQUALITY],
         };
-        let families: [&'static [(&str, Operator)]; 4] =
-            if self.filterable { [&EQUALITY, order, lists, text] } else { [&[]; 4] };
-        families.into_iter().flatten().copied()
+        operators(self.filterable, families)
     }
 }
+
+impl Relationship {
+    /// The operators of `filter[name-id_op]`, by name; none when it is not taken.
+    pub(crate) fn operators(&self) -> impl Iterator<Item = (&'static str, Operator)> + use<> {
+        operators(self.as_key, &[EQUALITY, LISTS])
+    }
+}
+
+impl Resource {
+    /// The operators of `filter[id_op]`, by name; none when it is not taken.
+    pub(crate) fn id_operators(&self) -> impl Iterator<Item = (&'static str, Operator)> + use<> {
+        operators(self.filterable_id, &[EQUALITY, ORDER, LISTS])
+    }
+}
+
+/// Ids and foreign keys, where filters compare them as numbers.
+pub(crate) const KEY: Kind =
+    Kind::Integer { min: i64::MIN, max: i64::MAX, digits_only: false, listed: &[] };
 
 /// A filter whose name is known and whose values are not yet read (the contract reads them last).
 #[derive(Clone, Debug)]
@@ -183,19 +211,38 @@ fn find(resource: &Resource, folded: &str) -> Option<(Target, Operator)> {
         })?;
         return Some((Target::Relationship(position), Exact));
     }
-    resource.attributes.iter().enumerate().find_map(|(position, attribute)| {
+    let attribute = resource.attributes.iter().enumerate().find_map(|(position, attribute)| {
         let target = Target::Attribute(position);
         if attribute.exact_filter && same_name(attribute.name, folded) {
             return Some((target, Exact));
         }
-        let name = folded.get(..attribute.name.len())?;
-        let operator = folded.get(attribute.name.len()..)?.strip_prefix('_')?;
-        if !same_name(attribute.name, name) {
-            return None;
-        }
-        let found = attribute.operators().find(|(word, _)| *word == operator);
-        found.map(|(_, operator)| (target, operator))
+        let operator = operator_of(folded, attribute.name, "_", attribute.operators())?;
+        Some((target, operator))
+    });
+    attribute.or_else(|| find_key(resource, folded))
+}
+
+/// `id_op` and `relationship_id_op`.
+fn find_key(resource: &Resource, folded: &str) -> Option<(Target, Operator)> {
+    if let Some(operator) = operator_of(folded, "id", "_", resource.id_operators()) {
+        return Some((Target::Id, operator));
+    }
+    resource.relationships.iter().enumerate().find_map(|(position, relationship)| {
+        let operator = operator_of(folded, relationship.name, "_id_", relationship.operators())?;
+        Some((Target::Relationship(position), operator))
     })
+}
+
+/// Which of the operators `folded` asks for, if it is one of this name.
+fn operator_of(
+    folded: &str,
+    name: &str,
+    separator: &str,
+    mut operators: impl Iterator<Item = (&'static str, Operator)>,
+) -> Option<Operator> {
+    let (head, tail) = folded.split_at_checked(name.len())?;
+    let asked = tail.strip_prefix(separator).filter(|_| same_name(name, head))?;
+    operators.find(|(word, _)| *word == asked).map(|(_, operator)| operator)
 }
 
 /// A node as the reference shows one in messages.
@@ -219,11 +266,14 @@ impl NamedFilter {
         let invalid = || Error::invalid_filter_value(&values.join(","), &self.name);
         let target = self.target;
         let test = match (target, self.operator) {
-            (Target::Id, _) if resource.keyed_by_text => names(&values),
-            (Target::Id | Target::Relationship(_), _) => keys(&values),
-            (Target::Attribute(_), _) if of_list && self.operator != Exact => Test::Nothing,
-            (Target::Attribute(position), operator) => {
-                let kind = resource.attributes[position].kind;
+            (Target::Id, Exact) if resource.keyed_by_text => names(&values),
+            (Target::Id | Target::Relationship(_), Exact) => keys(&values),
+            (_, operator) if of_list && operator != Exact => Test::Nothing,
+            (target, operator) => {
+                let kind = match target {
+                    Target::Attribute(position) => resource.attributes[position].kind,
+                    Target::Id | Target::Relationship(_) => KEY,
+                };
                 match test(kind, operator, &values).map_err(|Refused| invalid())? {
                     Some(test) => test,
                     None => return Ok(None),
@@ -376,7 +426,7 @@ mod tests {
     use super::*;
     use crate::params::Params;
     use crate::query::{Query, Scope};
-    use crate::testing::{ACCOUNTS, API};
+    use crate::testing::{ACCOUNTS, API, ENTRIES};
 
     #[test]
     fn values_split_as_one_csv_line() {
@@ -402,8 +452,12 @@ mod tests {
     }
 
     fn filters(query: &str) -> Result<Vec<Filter>, String> {
+        filters_of(&ACCOUNTS, query)
+    }
+
+    fn filters_of(resource: &'static Resource, query: &str) -> Result<Vec<Filter>, String> {
         let params = Params::parse(query).unwrap();
-        let query = Query::parse(&API, &ACCOUNTS, &params, Scope::List).unwrap();
+        let query = Query::parse(&API, resource, &params, Scope::List).unwrap();
         let shown = |error: &Error| format!("{} {}", error.code, error.detail);
         query.check().map_err(|errors| shown(&errors[0]))?;
         query.filters().map_err(|error| shown(&error))
@@ -432,16 +486,17 @@ mod tests {
 
     #[test]
     fn operators_are_those_of_the_kind() {
-        let taken = |name: &str| -> Vec<&str> {
+        let taken_of = |resource: &Resource, name: &str| -> Vec<&str> {
             let words = [
                 "eq", "not_eq", "gt", "gteq", "lt", "lteq", "cont", "start", "end", "in", "not_in",
                 "cont_any",
             ];
             words
                 .into_iter()
-                .filter(|word| find(&ACCOUNTS, &format!("{name}_{word}")).is_some())
+                .filter(|word| find(resource, &format!("{name}_{word}")).is_some())
                 .collect()
         };
+        let taken = |name| taken_of(&ACCOUNTS, name);
         let order = ["eq", "not_eq", "gt", "gteq", "lt", "lteq", "in", "not_in"];
         assert_eq!(
             taken("name"),
@@ -454,6 +509,55 @@ mod tests {
         assert_eq!(taken("uuid"), ["eq", "not_eq", "in", "not_in"]);
         assert_eq!(taken("state"), ["eq", "not_eq", "in", "not_in"]);
         assert_eq!(taken("currency"), [""; 0]);
+        assert_eq!(taken("history"), [""; 0]);
+        assert_eq!(taken("contractor_id"), [""; 0]);
+        assert_eq!(taken("id"), [""; 0]);
+        assert_eq!(taken_of(&ENTRIES, "detail"), taken("name"));
+        assert_eq!(taken_of(&ENTRIES, "account_id"), ["eq", "not_eq", "in", "not_in"]);
+        assert_eq!(taken_of(&ENTRIES, "reason_id"), [""; 0]);
+        assert_eq!(taken_of(&ENTRIES, "id"), order);
+    }
+
+    #[test]
+    fn keys_are_compared_as_integers() {
+        let one = |name: &str, value: &str| {
+            filters_of(&ENTRIES, &format!("filter[{name}]={value}")).map(|mut all| all.remove(0))
+        };
+        let integer = Operand::Integer;
+        let account = Target::Relationship(0);
+        for (name, value, target, test) in [
+            ("account-id-eq", "+5+", account, equal(integer(5))),
+            ("accountId_eq", "1001.9", account, equal(integer(1001))),
+            ("account_id_in", "1,,2", account, Test::In(vec![integer(1), integer(2)])),
+            ("account-id-not-in", "3", account, Test::NotIn(vec![integer(3)])),
+            ("parent-id-not-eq", "0", Target::Relationship(1), {
+                Test::Compare(Comparison::NotEq, integer(0))
+            }),
+            ("id-gteq", "-7", Target::Id, Test::Compare(Comparison::Gteq, integer(-7))),
+            ("id_eq", "99999999999999999999", Target::Id, {
+                equal(integer(99_999_999_999_999_999_999))
+            }),
+            ("id-in", "1,2", Target::Id, Test::In(vec![integer(1), integer(2)])),
+            ("id", "5abc", Target::Id, exact(vec![integer(5)], false)),
+            ("parent.id", "5abc", Target::Relationship(1), exact(vec![integer(5)], false)),
+        ] {
+            assert_eq!(one(name, value), Ok(Filter { target, test }), "{name}={value}");
+        }
+        assert_eq!(filters_of(&ENTRIES, "filter[account-id-in]=&filter[id-not-in]=,"), Ok(vec![]));
+        assert_eq!(one("id-eq][", "1").unwrap().test, Test::Nothing);
+        for (name, value, shown) in [
+            ("account-id-eq", "abc", "107 abc is not a valid value for account_id_eq."),
+            ("account-id-in", "1,5abc", "107 1,5abc is not a valid value for account_id_in."),
+            ("id-lt", "", "107  is not a valid value for id_lt."),
+            ("id_eq", "1,2", "107 1,2 is not a valid value for id_eq."),
+            ("account-id-gt", "1", "102 account_id_gt is not allowed."),
+            ("account-id", "1", "102 account_id is not allowed."),
+            ("account.id", "1", "102 id is not allowed."),
+            ("reason-id-eq", "1", "102 reason_id_eq is not allowed."),
+            ("id-cont", "1", "102 id_cont is not allowed."),
+        ] {
+            assert_eq!(one(name, value), Err(shown.to_owned()), "{name}={value}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod render;
 #[cfg(test)]
 mod testing;
 mod value;
+mod walk;
 
 // `testing` is compiled elsewhere too, and names this crate from outside.
 #[cfg(test)]
@@ -38,5 +39,8 @@ pub use naming::{integer_id, underscore};
 pub use openapi::{Info, openapi};
 pub use params::Params;
 pub use query::{Fieldset, Include, PAGE_SIZE_MAX, Page, Query, Scope, Sort};
-pub use render::{Base, Included, snapshot, write_collection, write_linkage, write_member};
+pub use render::{
+    Base, Included, Listing, snapshot, write_collection, write_linkage, write_member,
+};
 pub use value::{Id, Record, Unfit, Value};
+pub use walk::{Cursor, Walk};

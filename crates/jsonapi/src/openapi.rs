@@ -13,7 +13,7 @@ mod schemas;
 use serde_json::{Map, Value as Json, json};
 
 use crate::MEDIA_TYPE;
-use crate::definition::{Api, Resource};
+use crate::definition::{Api, Resource, SelfLink, Verbs};
 
 /// What the definitions do not say.
 #[derive(Clone, Debug)]
@@ -53,9 +53,10 @@ pub fn openapi(api: &Api, info: &Info) -> Json {
     })
 }
 
-/// Whether the resource has paths of its own; the singletons hang below other records.
+/// Whether the resource has paths of its own; the singletons hang below other records, and some
+/// are only named by others.
 fn has_paths(resource: &Resource) -> bool {
-    resource.self_link != crate::definition::SelfLink::Collection
+    resource.self_link != SelfLink::Collection && resource.verbs != Verbs::NONE
 }
 
 /// A reference to a component.
@@ -168,6 +169,12 @@ mod tests {
         assert_eq!(methods("/api/test/accounts/{id}/parent"), ["get", "parameters"]);
         assert_eq!(methods("/api/test/timezones"), ["get"]);
         assert_eq!(methods("/api/test/balances"), [""; 0]);
+        assert_eq!(methods("/api/test/entries"), ["get", "post"]);
+        assert!(
+            !document["paths"].as_object().unwrap().keys().any(|path| path.contains("/reasons"))
+        );
+        let tags = document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]);
+        assert!(!tags.collect::<Vec<_>>().contains(&&json!("reasons")));
         assert_eq!(methods("/api/test/invoice-template"), methods("/api/test/invoice-templates"));
         assert_eq!(methods("/auth"), ["post"]);
     }
@@ -207,6 +214,19 @@ mod tests {
         assert_eq!(sent["invoice-period-id"]["enum"], json!([1, 2, 6, null]));
         assert_eq!(sent["total-capacity"]["maximum"], 32_767);
         assert_eq!(answered["state"]["description"], "State.");
+        let members = &schemas["entries.create"]["properties"]["data"]["properties"];
+        let sent = &members["attributes"]["properties"];
+        assert_eq!(
+            (&sent["code"]["maxLength"], &sent["code"]["type"]),
+            (&json!(8), &json!("string"))
+        );
+        assert_eq!(sent["amount"]["type"], json!(["string", "number"]));
+        let needed = json!(["sequence", "created-at", "amount", "code"]);
+        assert_eq!(members["attributes"]["required"], needed);
+        let answered = &schemas["entries"]["properties"]["attributes"]["properties"];
+        assert_eq!(answered["code"]["maxLength"], 8);
+        assert_eq!(answered["created-at"]["type"], "string");
+        assert_eq!(answered["settled-at"]["type"], json!(["string", "null"]));
     }
 
     #[test]
@@ -244,6 +264,32 @@ mod tests {
             *includes,
             json!(["contractor", "contractor.mailer", "invoice-template", "parent"])
         );
+    }
+
+    #[test]
+    fn lists_by_cursor_and_by_key_say_so() {
+        let document = document();
+        let list = &document["paths"]["/api/test/entries"]["get"]["parameters"];
+        let named = |name: &str| list.as_array().unwrap().iter().find(|one| one["name"] == name);
+        for name in ["filter[id_gteq]", "filter[id_not_in]", "filter[account_id_eq]"] {
+            let schema = &named(name).unwrap()["schema"];
+            let items = if schema["type"] == "array" { &schema["items"] } else { schema };
+            assert_eq!(*items, json!({"type": "integer", "format": "int64"}), "{name}");
+        }
+        assert_eq!(named("filter[detail_cont]").unwrap()["schema"], json!({"type": "string"}));
+        assert!(named("filter[parent.id]").is_some() && named("filter[account.id]").is_none());
+        assert!(
+            named("filter[account_id_gt]").is_none() && named("filter[reason_id_eq]").is_none()
+        );
+        let sorts = named("sort").unwrap()["schema"]["items"]["enum"].as_array().unwrap();
+        assert!(sorts.contains(&"-account-id".into()) && sorts.contains(&"parent-id".into()));
+        assert!(!sorts.contains(&"reason-id".into()));
+        let walks = |path: &str| {
+            let list = document["paths"][path]["get"]["parameters"].as_array().unwrap();
+            let pages = ["page-after", "page-before"].map(parameters::parameter);
+            pages.iter().filter(|page| list.contains(page)).count()
+        };
+        assert_eq!((walks("/api/test/entries"), walks("/api/test/accounts")), (2, 0));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Query strings with bracket syntax, and the query strings of page links.
 //!
-//! Only the five parameters of JSON:API and `token` are kept; others are ignored, and so dropped
-//! from links (contract, protocol 7).
+//! The five parameters of JSON:API and `token` may be objects and arrays; others are kept when
+//! they are scalars, for the few paths that have a use for one, and dropped from links (contract,
+//! protocol 7).
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -49,6 +50,7 @@ pub struct Params {
     pub(crate) page: Option<Node>,
     pub(crate) sort: Option<Node>,
     token: Option<Node>,
+    others: Vec<(String, String)>,
 }
 
 impl Params {
@@ -66,6 +68,8 @@ impl Params {
             let (base, rest) = name.split_at(name.find('[').unwrap_or(name.len()));
             if let Some(slot) = params.slot(base) {
                 insert(slot, &segments(rest)?, value)?;
+            } else if rest.is_empty() {
+                params.others.push((name, value));
             }
         }
         Ok(params)
@@ -76,6 +80,13 @@ impl Params {
     #[must_use]
     pub fn token(&self) -> Option<&str> {
         self.token.as_ref().map(|node| node.scalar().unwrap_or_default())
+    }
+
+    /// A parameter that is not JSON:API's; the last one of the name. Objects and arrays are none.
+    #[must_use]
+    pub fn other(&self, name: &str) -> Option<&str> {
+        let named = self.others.iter().rev().find(|(other, _)| other == name);
+        named.map(|(_, value)| value.as_str())
     }
 
     fn slot(&mut self, name: &str) -> Option<&mut Option<Node>> {
@@ -90,12 +101,18 @@ impl Params {
         }
     }
 
+    /// The filters in the one form that links have them in.
+    pub(crate) fn filter_query(&self) -> String {
+        self.filter.as_ref().map(|node| to_query("filter", node)).unwrap_or_default()
+    }
+
     /// The query string of the link to another page, by the contract's recipe (protocol 7.1):
-    /// values as sent, everything encoded, pairs and parameters in byte order.
-    pub(crate) fn page_query(&self, number: u64, size: u64) -> String {
+    /// values as sent, everything encoded, pairs and parameters in byte order. `page` names the
+    /// page, by its number or a cursor.
+    pub(crate) fn page_query(&self, page: (&str, String), size: u64) -> String {
         let page = Node::Map(vec![
-            ("number".into(), Node::Scalar(number.to_string())),
-            ("size".into(), Node::Scalar(size.to_string())),
+            (page.0.to_owned(), Node::Scalar(page.1)),
+            ("size".to_owned(), Node::Scalar(size.to_string())),
         ]);
         let kept = [
             ("fields", self.fields.as_ref()),
@@ -206,7 +223,7 @@ mod tests {
     use super::*;
 
     fn links(query: &str) -> String {
-        Params::parse(query).unwrap().page_query(1, 3)
+        Params::parse(query).unwrap().page_query(("number", "1".into()), 3)
     }
 
     #[test]
@@ -228,6 +245,18 @@ mod tests {
         let params = Params::parse("filter[a]=1&filter[b]=2&filter[a]=3").unwrap();
         let filter = params.filter.unwrap();
         assert_eq!(filter.get("a"), Some(&Node::Scalar("3".into())));
+    }
+
+    #[test]
+    fn other_parameters_are_texts() {
+        let query = "as-of=2026&as-of=20%2027&of[x]=1&of[]=2&of[=3&sort=id&token=t&empty";
+        let params = Params::parse(query).unwrap();
+        assert_eq!(params.other("as-of"), Some("20 27"));
+        assert_eq!(params.other("empty"), Some(""));
+        for none in ["of", "of[x]", "of[]", "of[", "sort", "token", "As-Of"] {
+            assert_eq!(params.other(none), None, "{none}");
+        }
+        assert!(!links(query).contains("as-of"));
     }
 
     #[test]

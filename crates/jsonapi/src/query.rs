@@ -5,9 +5,10 @@
 
 use crate::definition::{Api, Resource};
 use crate::error::Error;
-use crate::filter::{Filter, NamedFilter, resolve};
+use crate::filter::{Filter, NamedFilter, Target, resolve};
 use crate::naming::{leading_integer, same_name, underscore};
 use crate::params::{Node, Params};
+use crate::walk::{Trail, Walk};
 
 /// Records per page when `page[size]` is not given.
 pub const PAGE_SIZE_DEFAULT: u64 = 50;
@@ -66,11 +67,11 @@ impl Include {
     }
 }
 
-/// One sort field; `None` is the id.
+/// One sort field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sort {
-    /// Position of the attribute, or the id.
-    pub attribute: Option<usize>,
+    /// What it looks at.
+    pub target: Target,
     /// Largest first.
     pub descending: bool,
 }
@@ -94,8 +95,10 @@ pub struct Query {
     filters: Vec<NamedFilter>,
     /// The order of a list: it has the id in it, so that it is total.
     pub sort: Vec<Sort>,
-    /// The page asked for; meaningless for unpaged resources.
+    /// The page asked for; meaningless for unpaged resources, and its number beside a walk.
     pub page: Page,
+    /// The page as one beside a record, if it was asked for by cursor.
+    pub walk: Option<Walk>,
     /// Errors that are answered together, perhaps with those of the document.
     pub collected: Vec<Error>,
 }
@@ -118,6 +121,7 @@ impl Query {
             filters: Vec::new(),
             sort: Vec::new(),
             page: Page { number: 1, size: PAGE_SIZE_DEFAULT },
+            walk: None,
             collected: Vec::new(),
         };
         query.collect_into(include(api, resource, params), |query, tree| query.include = tree);
@@ -127,7 +131,11 @@ impl Query {
         if scope == Scope::List {
             query.sort = sort(resource, params)?;
             if resource.paged {
-                query.collect_into(page(params), |query, page| query.page = page);
+                let page = page(resource, &query.sort, params);
+                query.collect_into(page, |query, (page, walk)| {
+                    query.page = page;
+                    query.walk = walk;
+                });
             }
         }
         Ok(query)
@@ -245,29 +253,43 @@ fn sort(resource: &'static Resource, params: &Params) -> Result<Vec<Sort>, Error
             None => (field, false),
         };
         let folded = underscore(name);
-        let attribute = if folded == "id" {
-            None
-        } else {
-            let position = resource
-                .attributes
-                .iter()
-                .position(|attribute| attribute.sortable && same_name(attribute.name, &folded))
-                .ok_or_else(|| Error::invalid_sort(&folded, resource.kind))?;
-            Some(position)
-        };
-        match order.iter_mut().find(|earlier| earlier.attribute == attribute) {
+        let target = sort_target(resource, &folded)
+            .ok_or_else(|| Error::invalid_sort(&folded, resource.kind))?;
+        match order.iter_mut().find(|earlier| earlier.target == target) {
             Some(earlier) => earlier.descending = descending,
-            None => order.push(Sort { attribute, descending }),
+            None => order.push(Sort { target, descending }),
         }
     }
-    if !order.iter().any(|sort| sort.attribute.is_none()) {
+    if !order.iter().any(|sort| sort.target == Target::Id) {
         let descending = order.last().is_some_and(|last| last.descending);
-        order.push(Sort { attribute: None, descending });
+        order.push(Sort { target: Target::Id, descending });
     }
     Ok(order)
 }
 
-fn page(params: &Params) -> Result<Page, Error> {
+fn sort_target(resource: &Resource, folded: &str) -> Option<Target> {
+    if folded == "id" {
+        return Some(Target::Id);
+    }
+    let attribute = resource
+        .attributes
+        .iter()
+        .position(|attribute| attribute.sortable && same_name(attribute.name, folded));
+    attribute.map(Target::Attribute).or_else(|| {
+        let name = folded.strip_suffix("_id")?;
+        let relationship = resource
+            .relationships
+            .iter()
+            .position(|link| link.as_key && same_name(link.name, name));
+        relationship.map(Target::Relationship)
+    })
+}
+
+fn page(
+    resource: &'static Resource,
+    sort: &[Sort],
+    params: &Params,
+) -> Result<(Page, Option<Walk>), Error> {
     let (number, size) = match &params.page {
         None => (None, None),
         Some(node @ Node::Scalar(_)) => (Some(node), None),
@@ -284,6 +306,9 @@ fn page(params: &Params) -> Result<Page, Error> {
     if size > PAGE_SIZE_MAX {
         return Err(Error::page_too_large(PAGE_SIZE_MAX));
     }
+    if let Some(walk) = walk(resource, sort, params)? {
+        return Ok((Page { number: 1, size }, Some(walk)));
+    }
     let number = match number {
         None => 1,
         Some(node) => {
@@ -293,7 +318,32 @@ fn page(params: &Params) -> Result<Page, Error> {
             within.ok_or_else(invalid)?.unsigned_abs()
         }
     };
-    Ok(Page { number, size })
+    Ok((Page { number, size }, None))
+}
+
+/// The page beside a record, if the resource has such pages and one was asked for.
+fn walk(
+    resource: &'static Resource,
+    sort: &[Sort],
+    params: &Params,
+) -> Result<Option<Walk>, Error> {
+    let Some(page) = params.page.as_ref().filter(|_| resource.cursors) else { return Ok(None) };
+    let (after, before) = (page.get("after"), page.get("before"));
+    let Some(node) = after.or(before) else { return Ok(None) };
+    let backwards = after.is_none();
+    let text = node.scalar().ok_or_else(Error::invalid_page)?;
+    let name = if backwards { "before" } else { "after" };
+    let invalid = || Error::invalid_page_value(text, name);
+    // A page has one name.
+    if page.get("number").is_some() || (after.is_some() && before.is_some()) {
+        return Err(invalid());
+    }
+    let trail = Trail::new(resource, sort, params).ok_or_else(invalid)?;
+    let from = match text {
+        "" => None,
+        cursor => Some(trail.read(cursor).ok_or_else(invalid)?),
+    };
+    Ok(Some(Walk { backwards, from }))
 }
 
 fn page_integer(node: &Node) -> Result<i128, Error> {
@@ -303,7 +353,7 @@ fn page_integer(node: &Node) -> Result<i128, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{ACCOUNTS, API, MAILERS, ZONES};
+    use crate::testing::{ACCOUNTS, API, ENTRIES, MAILERS, ZONES};
 
     fn parse(resource: &'static Resource, query: &str, scope: Scope) -> Result<Query, Vec<Error>> {
         let params = Params::parse(query).map_err(|error| vec![error])?;
@@ -334,7 +384,7 @@ mod tests {
     fn order(resource: &'static Resource, query: &str) -> String {
         let sort = parse(resource, query, Scope::List).unwrap().sort;
         let fields = sort.iter().map(|sort| {
-            let name = sort.attribute.map_or("id", |position| resource.attributes[position].name);
+            let name = resource.name_of(sort.target);
             format!("{}{name}", if sort.descending { "-" } else { "" })
         });
         fields.collect::<Vec<_>>().join(",")
@@ -410,6 +460,65 @@ mod tests {
         for name in ["min-balance", "min_balance", "minBalance"] {
             assert_eq!(order(&ACCOUNTS, &format!("sort={name}")), "min-balance,id");
         }
+    }
+
+    #[test]
+    fn keys_of_relationships_sort_where_declared() {
+        for name in ["account-id", "account_id", "accountId"] {
+            assert_eq!(order(&ENTRIES, &format!("sort=-{name}")), "-account,-id");
+        }
+        for name in ["account", "reason-id", "account.id", "accounts-id", "-id"] {
+            let errors = parse(&ENTRIES, &format!("sort={name},-id"), Scope::List);
+            assert_eq!(errors.is_err(), name != "-id", "{name}");
+        }
+        let expected = "114 contractor_id is not a valid sort criteria for accounts";
+        assert_eq!(refusal("sort=contractor-id"), expected);
+    }
+
+    #[test]
+    fn a_page_by_cursor_is_one_of_a_walk() {
+        let walk = |query: &str| {
+            let query = parse(&ENTRIES, query, Scope::List).map_err(|errors| shown(&errors))?;
+            Ok::<_, String>((query.walk, query.page.size))
+        };
+        let begin = |backwards| Some(Walk { backwards, from: None });
+        assert_eq!(walk("page[number]=2"), Ok((None, 50)));
+        assert_eq!(walk("page[after]="), Ok((begin(false), 50)));
+        assert_eq!(walk("page[before]=&page[size]=3&sort=-account-id"), Ok((begin(true), 3)));
+        for (query, value, name) in [
+            ("page[after]=junk", "junk", "after"),
+            ("page[before]=1.2.3", "1.2.3", "before"),
+            ("page[after]=&page[before]=x", "", "after"),
+            ("page[before]=x&page[after]=y", "y", "after"),
+            ("page[after]=&page[number]=1", "", "after"),
+            ("page[before]=&page[number]=x", "", "before"),
+            ("page[after]=&sort=code", "", "after"),
+            ("page[after]=&sort=id,amount", "", "after"),
+            ("page[before]=&sort=settled-at", "", "before"),
+        ] {
+            let expected = format!("118 {value} is not a valid value for {name} page parameter.");
+            assert_eq!(walk(query), Err(expected), "{query}");
+        }
+        for (query, expected) in [
+            ("page[after][]=", "117 Invalid Page Object."),
+            ("page[after]=x&page[size]=0", "118 0 is not a valid value for size page parameter."),
+            ("page[after]=x&sort=foo", "114 foo is not a valid sort criteria for entries"),
+            (
+                "page[after]=x&filter[foo]=1",
+                "102 foo is not allowed. | 118 x is not a valid value for after page parameter.",
+            ),
+        ] {
+            assert_eq!(walk(query), Err(expected.to_owned()), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_list_without_cursors_ignores_them() {
+        for query in ["page[after]=junk", "page[before]=&page[after][]=&page[number]=1"] {
+            let query = list(query).unwrap();
+            assert_eq!((query.walk, query.page), (None, Page { number: 1, size: 50 }));
+        }
+        assert!(parse(&ENTRIES, "page[after]=junk", Scope::Member).is_ok());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::json::{write_quoted_int, write_string, write_value};
 use crate::params::Params;
 use crate::query::{Fieldset, Query};
 use crate::value::{Id, Record, Value};
+use crate::walk::{Trail, Walk};
 
 /// The URL that all links begin with: scheme, host and prefix, without a slash at the end.
 ///
@@ -17,6 +18,20 @@ pub struct Base(pub String);
 
 /// Included records, grouped by type in the order of first meeting.
 pub type Included = Vec<(&'static Resource, Vec<Record>)>;
+
+/// One page of a list, or all of it.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The records, in order.
+    pub records: Vec<Record>,
+    /// Records on all pages.
+    pub total: u64,
+    /// Whether the list goes on behind the page, in the direction of the walk. Numbered pages tell
+    /// that from the total.
+    pub goes_on: bool,
+    /// Included records.
+    pub included: Included,
+}
 
 /// Bytes of a typical record, to size the buffer once.
 const RECORD_BYTES: usize = 1280;
@@ -45,28 +60,32 @@ pub fn write_member(
 #[must_use]
 pub fn write_collection(
     base: &Base,
-    resource: &Resource,
-    records: &[Record],
+    resource: &'static Resource,
+    listing: &Listing,
     query: &Query,
-    included: &Included,
     params: &Params,
-    total: u64,
 ) -> Vec<u8> {
-    let mut out = Vec::with_capacity(RECORD_BYTES * (records.len() + 1));
+    let mut out = Vec::with_capacity(RECORD_BYTES * (listing.records.len() + 1));
     out.extend_from_slice(b"{\"data\":[");
-    for (position, record) in records.iter().enumerate() {
+    for (position, record) in listing.records.iter().enumerate() {
         if position > 0 {
             out.push(b',');
         }
         write_record(&mut out, base, resource, record, query);
     }
     out.push(b']');
-    write_included(&mut out, base, included, query);
+    write_included(&mut out, base, &listing.included, query);
     out.extend_from_slice(b",\"meta\":{\"total-count\":");
-    out.extend_from_slice(total.to_string().as_bytes());
+    out.extend_from_slice(listing.total.to_string().as_bytes());
     out.push(b'}');
     if resource.paged {
-        write_page_links(&mut out, base, resource, query, params, total);
+        let pages = match &query.walk {
+            None => numbered_pages(listing, query),
+            Some(walk) => walked_pages(resource, listing, walk, query, params),
+        };
+        write_page_links(&mut out, base, resource, pages, |page| {
+            params.page_query(page, query.page.size)
+        });
     }
     out.push(b'}');
     out
@@ -113,26 +132,59 @@ impl Base {
     }
 }
 
+/// A page by its `page` parameter: `number`, `after` or `before`, and the value.
+type PageName = (&'static str, String);
+/// First, previous, next and last page.
+type Pages = [Option<PageName>; 4];
+
+fn numbered_pages(listing: &Listing, query: &Query) -> Pages {
+    let number = query.page.number;
+    let last = listing.total.div_ceil(query.page.size).max(1);
+    let page = |number: u64| ("number", number.to_string());
+    [
+        Some(page(1)),
+        (number > 1).then(|| page(number - 1)),
+        (number < last).then(|| page(number + 1)),
+        Some(page(last)),
+    ]
+}
+
+/// A page without records lies behind the end that the walk has reached, so the way back begins
+/// at that end.
+fn walked_pages(
+    resource: &'static Resource,
+    listing: &Listing,
+    walk: &Walk,
+    query: &Query,
+    params: &Params,
+) -> Pages {
+    let trail = Trail::new(resource, &query.sort, params);
+    let beside = |name, record: Option<&Record>| {
+        let cursor = record.map(|record| trail.as_ref()?.cursor(record, listing.total));
+        cursor.unwrap_or_else(|| Some(String::new())).map(|cursor| (name, cursor))
+    };
+    let came_from = walk.from.is_some();
+    let (earlier, later) =
+        if walk.backwards { (listing.goes_on, came_from) } else { (came_from, listing.goes_on) };
+    [
+        beside("after", None),
+        earlier.then(|| beside("before", listing.records.first())).flatten(),
+        later.then(|| beside("after", listing.records.last())).flatten(),
+        beside("before", None),
+    ]
+}
+
 fn write_page_links(
     out: &mut Vec<u8>,
     base: &Base,
     resource: &Resource,
-    query: &Query,
-    params: &Params,
-    total: u64,
+    pages: Pages,
+    query_of: impl Fn(PageName) -> String,
 ) {
-    let page = query.page;
-    let last = total.div_ceil(page.size).max(1);
-    let links = [
-        ("first", Some(1)),
-        ("prev", (page.number > 1).then(|| page.number - 1)),
-        ("next", (page.number < last).then(|| page.number + 1)),
-        ("last", Some(last)),
-    ];
     out.extend_from_slice(b",\"links\":{");
     let mut separator: &[u8] = b"\"";
-    for (name, number) in links {
-        let Some(number) = number else { continue };
+    for (name, page) in ["first", "prev", "next", "last"].into_iter().zip(pages) {
+        let Some(page) = page else { continue };
         out.extend_from_slice(separator);
         separator = b",\"";
         out.extend_from_slice(name.as_bytes());
@@ -141,7 +193,7 @@ fn write_page_links(
         out.push(b'/');
         out.extend_from_slice(resource.kind.as_bytes());
         out.push(b'?');
-        out.extend_from_slice(params.page_query(number, page.size).as_bytes());
+        out.extend_from_slice(query_of(page).as_bytes());
         out.push(b'"');
     }
     out.push(b'}');
@@ -318,7 +370,7 @@ mod tests {
 
     use super::*;
     use crate::query::Scope;
-    use crate::testing::{ACCOUNTS, API, BALANCES, CONTRACTORS, MAILERS, ZONES};
+    use crate::testing::{ACCOUNTS, API, BALANCES, CONTRACTORS, ENTRIES, MAILERS, ZONES};
 
     fn base() -> Base {
         Base("http://example.org/api/test".into())
@@ -344,8 +396,12 @@ mod tests {
     }
 
     fn collection(resource: &'static Resource, text: &str, total: u64) -> String {
+        listed(resource, text, &Listing { total, ..Listing::default() })
+    }
+
+    fn listed(resource: &'static Resource, text: &str, listing: &Listing) -> String {
         let (query, params) = query(resource, text);
-        let written = write_collection(&base(), resource, &[], &query, &Vec::new(), &params, total);
+        let written = write_collection(&base(), resource, listing, &query, &params);
         String::from_utf8(written).unwrap()
     }
 
@@ -461,10 +517,9 @@ mod tests {
 
     #[test]
     fn included_records_stand_between_data_and_meta() {
-        let (query, params) = query(&CONTRACTORS, "include=mailer&fields[mailers]=id");
         let included: Included = vec![(&MAILERS, vec![record(&MAILERS, 7), record(&MAILERS, 8)])];
-        let written = write_collection(&base(), &CONTRACTORS, &[], &query, &included, &params, 0);
-        let text = String::from_utf8(written).unwrap();
+        let listing = Listing { included, ..Listing::default() };
+        let text = listed(&CONTRACTORS, "include=mailer&fields[mailers]=id", &listing);
         assert!(
             text.starts_with(r#"{"data":[],"included":[{"id":"7","type":"mailers","#),
             "{text}"
@@ -509,6 +564,54 @@ mod tests {
                 r#"{{"data":[],"meta":{{"total-count":1}},"links":{{"first":"{url}","last":"{url}"}}}}"#
             )
         );
+    }
+
+    #[test]
+    fn links_of_a_walk_name_the_records_at_the_ends_of_the_page() {
+        let shown = |query: &str, ids: std::ops::Range<i64>, goes_on: bool| {
+            let records = ids.map(|id| record(&ENTRIES, id)).collect();
+            let listing = Listing { records, total: 9, goes_on, ..Listing::default() };
+            let text = listed(&ENTRIES, query, &listing);
+            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(json["meta"]["total-count"], 9);
+            json["links"].clone()
+        };
+        let cursor_of = |id: i64| {
+            let links = shown("page[after]=", id..id + 1, true);
+            let (_, cursor) = links["next"].as_str().unwrap().split_once("after%5D=").unwrap();
+            cursor.split_once('&').unwrap().0.to_owned()
+        };
+        let url = |end: &str, cursor: &str| {
+            let page = format!("page%5B{end}%5D={cursor}&page%5Bsize%5D=3");
+            format!("http://example.org/api/test/entries?{page}")
+        };
+        let begin = |end: &str| format!("page[size]=3&page[{end}]=");
+        let beside = |end: &str, id: i64| format!("{}{}", begin(end), cursor_of(id));
+        // The page asked for, its records and whether the list goes on; `prev` and `next`.
+        for (query, ids, goes_on, prev, next) in [
+            (begin("after"), 1..1, false, None, None),
+            (begin("after"), 1..4, false, None, None),
+            (begin("after"), 1..4, true, None, Some(3)),
+            (beside("after", 3), 4..7, true, Some(4), Some(6)),
+            (beside("after", 6), 7..10, false, Some(7), None),
+            (begin("before"), 7..10, true, Some(7), None),
+            (beside("before", 7), 4..7, true, Some(4), Some(6)),
+            (beside("before", 4), 1..4, false, None, Some(3)),
+        ] {
+            let mut links = serde_json::json!({"first": url("after", "")});
+            if let Some(id) = prev {
+                links["prev"] = url("before", &cursor_of(id)).into();
+            }
+            if let Some(id) = next {
+                links["next"] = url("after", &cursor_of(id)).into();
+            }
+            links["last"] = url("before", "").into();
+            assert_eq!(shown(&query, ids, goes_on).to_string(), links.to_string(), "{query}");
+        }
+        let beyond = shown(&beside("after", 9), 9..9, false);
+        assert_eq!(beyond["prev"], beyond["last"]);
+        let beyond = shown(&beside("before", 1), 1..1, false);
+        assert_eq!(beyond["next"], beyond["first"]);
     }
 
     #[test]

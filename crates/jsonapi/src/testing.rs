@@ -12,7 +12,16 @@ use jsonapi::{
 /// Everything below.
 pub static API: Api = Api {
     prefix: "/api/test",
-    resources: &[&ACCOUNTS, &CONTRACTORS, &MAILERS, &TEMPLATES, &ZONES, &BALANCES],
+    resources: &[
+        &ACCOUNTS,
+        &CONTRACTORS,
+        &MAILERS,
+        &TEMPLATES,
+        &ZONES,
+        &BALANCES,
+        &ENTRIES,
+        &REASONS,
+    ],
 };
 
 /// All kinds of attributes.
@@ -63,6 +72,38 @@ pub static MAILERS: Resource = Resource {
     meaning: "Who sends.",
     attributes: &[text("name", "Name.")],
     default_sort: "-name",
+    ..Resource::PLAIN
+};
+
+/// A list that only grows, walked by cursor.
+pub static ENTRIES: Resource = Resource {
+    kind: "entries",
+    meaning: "What moved money.",
+    attributes: &[
+        integer("sequence", i64::MIN, i64::MAX, "Place in the account.").not_null().filterable(),
+        timestamp("created-at", "When.").not_null(),
+        timestamp("settled-at", "When it was final."),
+        decimal("amount", "Money.").not_null(),
+        text("code", "Word.").required().chars_max(8),
+        json("detail", "What for.").filterable(),
+    ],
+    relationships: &[
+        to_one("account", "accounts").required().as_key(),
+        to_one("parent", "entries").filterable().as_key(),
+        to_one("reason", "reasons"),
+    ],
+    verbs: Verbs::APPEND,
+    cursors: true,
+    filterable_id: true,
+    ..Resource::PLAIN
+};
+
+/// Known only as the other end of a relationship.
+pub static REASONS: Resource = Resource {
+    kind: "reasons",
+    meaning: "Why.",
+    attributes: &[text("name", "Name.")],
+    verbs: Verbs::NONE,
     ..Resource::PLAIN
 };
 

@@ -1,12 +1,13 @@
-//! Filters as SQL conditions.
+//! Filters and cursors as SQL conditions.
 //!
 //! Columns come from the definition, values are always bound. Decimals are compared as ordered
 //! bytes, so a bound between two that can be stored is compared with the one below it.
 
 use decimal::Located;
-use jsonapi::{Comparison, Filter, Operand, Target, Test};
+use jsonapi::{Comparison, Filter, Operand, Sort, Test, Walk};
 use rusqlite::types::Value as Sql;
 
+use crate::column::to_sql;
 use crate::table::Table;
 
 /// A `WHERE` clause in the making.
@@ -24,15 +25,40 @@ impl Condition {
             condition.clauses.push(format!("{} IS NOT NULL", table.key(name)));
         }
         for filter in filters {
-            let column = match filter.target {
-                Target::Id => "id",
-                Target::Attribute(position) => &table.columns[position],
-                Target::Relationship(position) => &table.keys[position],
-            };
-            let clause = condition.clause(column, &filter.test);
+            let clause = condition.clause(table.column(filter.target), &filter.test);
             condition.clauses.push(clause);
         }
         condition
+    }
+
+    /// Keeps only the rows on the walk's side of its cursor, in the order of `sort`, whose columns
+    /// are never null.
+    ///
+    /// Row values lead SQLite to the place in an index. They need one direction; where directions
+    /// differ, the bound on the first column leads at least near to it.
+    pub fn pass(&mut self, table: &Table, sort: &[Sort], walk: &Walk) {
+        let Some(cursor) = &walk.from else { return };
+        let steps: Vec<(&str, &str, String)> = sort
+            .iter()
+            .zip(&cursor.keys)
+            .map(|(sort, key)| {
+                let operator = if sort.descending == walk.backwards { ">" } else { "<" };
+                (table.column(sort.target), operator, self.bind(to_sql(key)))
+            })
+            .collect();
+        let Some(((column, operator, marker), _)) = steps.split_first() else { return };
+        let clause = if steps.iter().all(|(_, other, _)| other == operator) {
+            let columns: Vec<&str> = steps.iter().map(|(column, _, _)| *column).collect();
+            let markers: Vec<&str> = steps.iter().map(|(_, _, marker)| marker.as_str()).collect();
+            format!("({}) {operator} ({})", columns.join(", "), markers.join(", "))
+        } else {
+            let past =
+                steps.iter().rfold("FALSE".to_owned(), |past, (column, operator, marker)| {
+                    format!("({column} {operator} {marker} OR ({column} = {marker} AND {past}))")
+                });
+            format!("{column} {operator}= {marker} AND {past}")
+        };
+        self.clauses.push(clause);
     }
 
     /// ` WHERE …`, or nothing.

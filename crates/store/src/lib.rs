@@ -26,8 +26,9 @@ mod table;
 
 pub use error::{OpenError, StoreError};
 pub use first_answers::FirstAnswer;
+pub use jsonapi::Listing;
 pub use lane::Tx;
-pub use listing::{Listing, Reading};
+pub use listing::Reading;
 pub use operators::{NewOperator, Operator};
 pub use snapshot::Snapshot;
 pub use store::{Figures, Store};

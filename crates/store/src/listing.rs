@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use jsonapi::{Filter, Include, Included, Page, Record, Resource, Sort};
+use jsonapi::{Filter, Include, Included, Listing, Page, Record, Resource, Sort, Target, Walk};
 use rusqlite::types::Value as Sql;
 use rusqlite::{CachedStatement, Connection, params_from_iter};
 
@@ -25,8 +25,10 @@ pub struct Reading {
     pub filters: Vec<Filter>,
     /// The order.
     pub sort: Vec<Sort>,
-    /// The page.
+    /// The page; of a walk, only its size counts.
     pub page: Page,
+    /// Where the page lies, when it is asked for by cursor.
+    pub walk: Option<Walk>,
     /// Relationships to include.
     pub include: Include,
 }
@@ -35,22 +37,11 @@ impl Reading {
     /// Whether it is a bounded walk along the primary key: quick on any size of table.
     pub(crate) fn is_short(&self) -> bool {
         const ROWS_MAX: u64 = 10_000;
-        let by_id = self.sort.iter().all(|sort| sort.attribute.is_none());
+        let by_id = self.sort.iter().all(|sort| sort.target == Target::Id);
         by_id
             && self.filters.is_empty()
             && self.page.number.saturating_mul(self.page.size) < ROWS_MAX
     }
-}
-
-/// One page.
-#[derive(Debug)]
-pub struct Listing {
-    /// The page's records, in order.
-    pub records: Vec<Record>,
-    /// Records on all pages.
-    pub total: u64,
-    /// Included records.
-    pub included: Included,
 }
 
 /// Reads one page within `deadline`.
@@ -69,9 +60,9 @@ pub fn list(
         let table = tables.of(reading.resource);
         let condition = Condition::of(table, &reading.filters);
         let total = total(connection, table, reading, &condition)?;
-        let records = page(connection, table, reading, condition)?;
+        let (records, goes_on) = page(connection, table, reading, condition)?;
         let included = include(connection, tables, reading.resource, &records, &reading.include)?;
-        Ok(Listing { records, total, included })
+        Ok(Listing { records, total, goes_on, included })
     });
     if watched {
         connection.progress_handler(0, None::<fn() -> bool>)?;
@@ -111,13 +102,16 @@ pub fn in_snapshot<T>(
 }
 
 /// All records that clients may see are counted as they come and go; only filters make a query
-/// count for itself.
+/// count for itself, and a walk counts when it begins.
 fn total(
     connection: &Connection,
     table: &Table,
     reading: &Reading,
     condition: &Condition,
 ) -> Result<u64, StoreError> {
+    if let Some(cursor) = reading.walk.as_ref().and_then(|walk| walk.from.as_ref()) {
+        return Ok(cursor.total);
+    }
     let total: Option<i64> = if reading.filters.is_empty() {
         let mut statement =
             connection.prepare_cached("SELECT total FROM totals WHERE kind = $1")?;
@@ -133,21 +127,14 @@ fn total(
     Ok(total.map_or(0, |total| u64::try_from(total).unwrap_or_default()))
 }
 
+/// The page's records, and whether a walk goes on behind them.
 fn page(
     connection: &Connection,
     table: &Table,
     reading: &Reading,
     mut condition: Condition,
-) -> Result<Vec<Record>, StoreError> {
-    let order: Vec<String> = reading.sort.iter().map(|sort| order_by(table, *sort)).collect();
-    let mut sql = format!("{}{} ORDER BY {}", table.select, condition.sql(), order.join(", "));
-    if reading.resource.paged {
-        let Page { number, size } = reading.page;
-        let whole = |count: u64| Sql::Integer(i64::try_from(count).unwrap_or(i64::MAX));
-        let limit = condition.bind(whole(size));
-        let offset = condition.bind(whole((number - 1).saturating_mul(size)));
-        sql = format!("{sql} LIMIT {limit} OFFSET {offset}");
-    }
+) -> Result<(Vec<Record>, bool), StoreError> {
+    let sql = page_sql(table, reading, &mut condition);
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(&condition.params))?;
     let mut records = Vec::new();
@@ -156,7 +143,34 @@ fn page(
     }
     drop(rows);
     forget_if_large(statement, &condition);
-    Ok(records)
+    let Some(walk) = &reading.walk else { return Ok((records, false)) };
+    let size = usize::try_from(reading.page.size).unwrap_or(usize::MAX);
+    let goes_on = records.len() > size;
+    records.truncate(size);
+    if walk.backwards {
+        records.reverse();
+    }
+    Ok((records, goes_on))
+}
+
+/// The statement that reads a page. A walk reads one row more, to know whether it goes on, and
+/// backwards in the opposite order.
+fn page_sql(table: &Table, reading: &Reading, condition: &mut Condition) -> String {
+    let backwards = reading.walk.as_ref().is_some_and(|walk| walk.backwards);
+    let order = reading.sort.iter().map(|sort| order_by(table, *sort, backwards));
+    let order = order.collect::<Vec<_>>().join(", ");
+    let Page { number, size } = reading.page;
+    let whole = |count: u64| Sql::Integer(i64::try_from(count).unwrap_or(i64::MAX));
+    let mut limit = String::new();
+    if let Some(walk) = &reading.walk {
+        condition.pass(table, &reading.sort, walk);
+        limit = format!(" LIMIT {}", condition.bind(whole(size + 1)));
+    } else if reading.resource.paged {
+        let size_marker = condition.bind(whole(size));
+        let offset = condition.bind(whole((number - 1).saturating_mul(size)));
+        limit = format!(" LIMIT {size_marker} OFFSET {offset}");
+    }
+    format!("{}{} ORDER BY {order}{limit}", table.select, condition.sql())
 }
 
 /// Keeps long filters, each of its own shape, from filling the memory with their plans.
@@ -167,16 +181,15 @@ fn forget_if_large(statement: CachedStatement<'_>, condition: &Condition) {
     }
 }
 
-/// Rows without a value come last when ascending, first when descending.
-fn order_by(table: &Table, sort: Sort) -> String {
-    let direction = if sort.descending { "DESC" } else { "ASC" };
-    match sort.attribute {
-        None => format!("id {direction}"),
-        Some(position) => {
-            let nulls = if sort.descending { "FIRST" } else { "LAST" };
-            format!("{} {direction} NULLS {nulls}", table.columns[position])
-        }
-    }
+/// Rows without a value come last when ascending, first when descending. Where there are none,
+/// that is left unsaid: an index of several columns does not serve an order that says it.
+fn order_by(table: &Table, sort: Sort, backwards: bool) -> String {
+    let column = table.column(sort.target);
+    let descending = sort.descending != backwards;
+    let (direction, nulls) =
+        if descending { ("DESC", " NULLS FIRST") } else { ("ASC", " NULLS LAST") };
+    let nulls = if table.resource.always_set(sort.target) { "" } else { nulls };
+    format!("{column} {direction}{nulls}")
 }
 
 /// A record's type and key.
@@ -288,5 +301,121 @@ fn walk(
         let Some(found) = loaded.get(&key) else { continue };
         meet(key);
         walk(tables, tables.named(kind).resource, found, below, loaded, meet);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonapi::{Api, Cursor, Params, Query, Scope, Value, Verbs, integer, timestamp, to_one};
+    use rusqlite::config::DbConfig;
+
+    use super::*;
+
+    static ENTRIES: Resource = Resource {
+        kind: "entries",
+        attributes: &[
+            integer("sequence", i64::MIN, i64::MAX, "").not_null(),
+            timestamp("created-at", "").not_null(),
+            timestamp("settled-at", ""),
+        ],
+        relationships: &[to_one("account", "entries").required().as_key()],
+        verbs: Verbs::READ,
+        cursors: true,
+        ..Resource::PLAIN
+    };
+    static API: Api = Api { prefix: "", resources: &[&ENTRIES] };
+    const SCHEMA: &str = "
+        CREATE TABLE entries (
+          id INTEGER PRIMARY KEY AUTOINCREMENT,
+          sequence INTEGER NOT NULL,
+          created_at INTEGER NOT NULL,
+          settled_at INTEGER,
+          account_id INTEGER NOT NULL
+        ) STRICT;
+        CREATE UNIQUE INDEX by_sequence ON entries (account_id, sequence);
+        CREATE INDEX by_account ON entries (account_id);
+        CREATE INDEX by_time ON entries (created_at);
+        CREATE INDEX by_settlement ON entries (settled_at);";
+
+    /// How SQLite reads the page: the first one, or the one after or before some record.
+    fn plan(query: &str, backwards: Option<bool>) -> String {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).unwrap();
+        connection.execute_batch(SCHEMA).unwrap();
+        let params = Params::parse(query).unwrap();
+        let query = Query::parse(&API, &ENTRIES, &params, Scope::List).unwrap();
+        let keys = vec![Value::Int(1); query.sort.len()];
+        let reading = Reading {
+            resource: &ENTRIES,
+            filters: query.filters().unwrap(),
+            sort: query.sort,
+            page: query.page,
+            walk: backwards
+                .map(|backwards| Walk { backwards, from: Some(Cursor { total: 1, keys }) }),
+            include: query.include,
+        };
+        let tables = Tables::new(&API);
+        let table = tables.of(&ENTRIES);
+        let mut condition = Condition::of(table, &reading.filters);
+        let sql = page_sql(table, &reading, &mut condition);
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let lines = statement.query_map(params_from_iter(&condition.params), |row| row.get(3));
+        lines.unwrap().collect::<Result<Vec<String>, _>>().unwrap().join("; ")
+    }
+
+    #[test]
+    fn a_numbered_page_of_an_indexed_order_needs_no_sorting() {
+        for (query, expected) in [
+            ("sort=id", "SCAN entries"),
+            ("sort=created-at", "SCAN entries USING INDEX by_time"),
+            ("sort=-settled-at", "SCAN entries USING INDEX by_settlement"),
+            ("sort=account-id,sequence", "SCAN entries USING INDEX by_sequence"),
+            (
+                "sort=-sequence&filter[account-id-eq]=1",
+                "SEARCH entries USING INDEX by_sequence (account_id=?)",
+            ),
+            ("filter[account-id-eq]=1", "SEARCH entries USING INDEX by_account (account_id=?)"),
+        ] {
+            assert_eq!(plan(query, None), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_leads_into_the_index_of_its_order() {
+        for (query, backwards, expected) in [
+            ("", false, "USING INTEGER PRIMARY KEY (rowid>?)"),
+            ("", true, "USING INTEGER PRIMARY KEY (rowid<?)"),
+            ("sort=created-at", false, "USING INDEX by_time (created_at>?)"),
+            ("sort=-created-at", false, "USING INDEX by_time (created_at<?)"),
+            ("sort=-created-at", true, "USING INDEX by_time (created_at>?)"),
+            (
+                "sort=sequence&filter[account-id-eq]=1",
+                false,
+                "USING INDEX by_sequence (account_id=? AND sequence>?)",
+            ),
+            (
+                "sort=sequence&filter[account-id-eq]=1",
+                true,
+                "USING INDEX by_sequence (account_id=? AND sequence<?)",
+            ),
+            ("filter[account-id-eq]=1", false, "USING INDEX by_account (account_id=? AND rowid>?)"),
+            (
+                "sort=account-id,sequence",
+                false,
+                "USING INDEX by_sequence ((account_id,sequence)>(?,?))",
+            ),
+            // Directions differ: only rows of one account are sorted at a time.
+            (
+                "sort=account-id,-sequence",
+                false,
+                "USING INDEX by_account (account_id>?); USE TEMP B-TREE FOR LAST 2 TERMS OF ORDER BY",
+            ),
+        ] {
+            assert_eq!(
+                plan(query, Some(backwards)),
+                format!("SEARCH entries {expected}"),
+                "{query}"
+            );
+        }
     }
 }

@@ -78,7 +78,7 @@ impl Tx {
         value: &Value,
     ) -> Result<Option<Record>, StoreError> {
         let table = Self::table(&self.tables, resource);
-        let sql = format!("{} WHERE {} = $1", table.select, table.column(attribute));
+        let sql = format!("{} WHERE {} = $1", table.select, table.named(attribute));
         read_one(&self.connection, table, &sql, [to_sql(value)])
     }
 
@@ -246,7 +246,7 @@ impl Tx {
         limit: u32,
     ) -> Result<usize, StoreError> {
         let table = Self::table(&self.tables, resource);
-        let (name, column) = (&table.name, table.column(attribute));
+        let (name, column) = (&table.name, table.named(attribute));
         let sql = format!(
             "DELETE FROM {name} WHERE id IN \
              (SELECT id FROM {name} WHERE {column} < $1 ORDER BY {column} LIMIT $2)"

@@ -60,7 +60,7 @@ impl<'a> Snapshot<'a> {
         visitor: impl FnMut(Record),
     ) -> Result<(), StoreError> {
         let table = self.tables.of(resource);
-        let (owner, then) = (table.column(owner), table.column(then));
+        let (owner, then) = (table.named(owner), table.named(then));
         let sql = format!(
             "{} WHERE {owner} > $1 AND {owner} <= $2 ORDER BY {owner}, {then}",
             table.select
@@ -81,7 +81,7 @@ impl<'a> Snapshot<'a> {
         limit: u32,
     ) -> Result<Vec<Record>, StoreError> {
         let table = self.tables.of(resource);
-        let (key, by) = (table.column(relationship), table.column(by));
+        let (key, by) = (table.named(relationship), table.named(by));
         let sql = format!("{} WHERE {key} = $1 ORDER BY {by} DESC LIMIT $2", table.select);
         let mut records = Vec::new();
         read_many(self.connection, table, &sql, (owner, limit), |record| records.push(record))?;

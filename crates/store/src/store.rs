@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jsonapi::{Api, Include, Included, Record, Resource};
+use jsonapi::{Api, Include, Included, Listing, Record, Resource};
 use tokio::sync::Semaphore;
 
 use crate::connection;
 use crate::error::{OpenError, StoreError};
 use crate::lane::{Lane, Tx};
-use crate::listing::{self, Listing, Reading};
+use crate::listing::{self, Reading};
 use crate::migrations;
 use crate::operators::{self, Operator};
 use crate::pool::Pool;

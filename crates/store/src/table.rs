@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use jsonapi::{Api, Id, Record, Resource};
+use jsonapi::{Api, Id, Record, Resource, Target};
 use rusqlite::Row;
 
 use crate::column;
@@ -53,10 +53,19 @@ impl Table {
     }
 
     /// The column of an attribute, or the foreign key of a relationship.
-    pub fn column(&self, name: &str) -> &str {
+    pub fn named(&self, name: &str) -> &str {
         match self.resource.attribute(name) {
             Some(position) => &self.columns[position],
             None => self.key(name),
+        }
+    }
+
+    /// The column that a filter or a sort looks at.
+    pub fn column(&self, target: Target) -> &str {
+        match target {
+            Target::Id => "id",
+            Target::Attribute(position) => &self.columns[position],
+            Target::Relationship(position) => &self.keys[position],
         }
     }
 

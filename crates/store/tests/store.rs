@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use jsonapi::{
-    Api, Filter, Include, Page, Record, Resource, Sort, Target, Test, Value, boolean, integer,
-    text, to_one,
+    Api, Base, Filter, Include, Listing, Page, Params, Query, Record, Resource, Scope, Sort,
+    Target, Test, Value, boolean, integer, json, text, timestamp, to_one, write_collection,
 };
 use store::{OpenError, Reading, Store, StoreError};
 
@@ -34,7 +34,25 @@ static CONTACTS: Resource = Resource {
     ..Resource::PLAIN
 };
 
-static API: Api = Api { prefix: "/test", resources: &[&CONTRACTORS, &CONTACTS] };
+static AUDIT_RECORDS: Resource = Resource {
+    kind: "audit-records",
+    attributes: &[
+        text("event", ""),
+        text("item-type", "").filterable(),
+        integer("item-id", i64::MIN, i64::MAX, "").not_null(),
+        text("actor", ""),
+        text("ip", ""),
+        text("request-id", ""),
+        timestamp("created-at", "").not_null(),
+        json("before", "").filterable(),
+        json("after", ""),
+    ],
+    cursors: true,
+    filterable_id: true,
+    ..Resource::PLAIN
+};
+
+static API: Api = Api { prefix: "/test", resources: &[&CONTRACTORS, &CONTACTS, &AUDIT_RECORDS] };
 
 fn open() -> (tempfile::TempDir, Arc<Store>) {
     let directory = tempfile::tempdir().unwrap();
@@ -61,8 +79,9 @@ fn reading(resource: &'static Resource) -> Reading {
     Reading {
         resource,
         filters: Vec::new(),
-        sort: vec![Sort { attribute: None, descending: false }],
+        sort: vec![Sort { target: Target::Id, descending: false }],
         page: Page { number: 1, size: 1000 },
+        walk: None,
         include: Include::default(),
     }
 }
@@ -174,4 +193,196 @@ fn addresses_and_files_that_cannot_be_used_are_named() {
     assert!(matches!(open(&format!("sqlite:{}", junk.display())), OpenError::File { .. }));
     let below_a_file = format!("sqlite:{}/x/y.db", junk.display());
     assert!(matches!(open(&below_a_file), OpenError::Directory { .. }));
+}
+
+/// Appends as many audit records, a handful of them to each instant and a hundred to each item.
+async fn append(store: &Store, numbers: std::ops::Range<i64>) {
+    let written: Result<(), StoreError> = store
+        .write(async move |tx| {
+            for number in numbers {
+                let mut values = AUDIT_RECORDS.defaults();
+                values[0] = Value::text("update");
+                values[1] = Value::text(if number % 3 == 0 { "accounts" } else { "contacts" });
+                values[2] = Value::Int(number % 30);
+                values[6] = Value::Time(jiff::Timestamp::from_microsecond(number / 7).unwrap());
+                values[7] = Value::Json(format!("{{\"vat\":{number}}}").into());
+                tx.insert(&AUDIT_RECORDS, values, Vec::new()).await?;
+            }
+            Ok(())
+        })
+        .await;
+    written.unwrap();
+}
+
+/// A page of audit records with its links.
+struct Shown {
+    listing: Listing,
+    document: String,
+}
+
+impl Shown {
+    fn ids(&self) -> Vec<i64> {
+        self.listing.records.iter().map(Record::key).collect()
+    }
+
+    /// The query of the link of this name.
+    fn link(&self, name: &str) -> Option<String> {
+        let (_, links) = self.document.rsplit_once("\"links\":").unwrap();
+        let (_, url) = links.split_once(&format!("\"{name}\":\""))?;
+        Some(url.split_once('"')?.0.split_once('?')?.1.to_owned())
+    }
+}
+
+async fn page(store: &Store, query: &str) -> Shown {
+    let params = Params::parse(query).unwrap();
+    let query = Query::parse(&API, &AUDIT_RECORDS, &params, Scope::List).unwrap();
+    query.check().unwrap();
+    let reading = Reading {
+        filters: query.filters().unwrap(),
+        sort: query.sort.clone(),
+        page: query.page,
+        walk: query.walk.clone(),
+        ..reading(&AUDIT_RECORDS)
+    };
+    let listing = store.list(reading).await.unwrap();
+    let base = Base("http://example.org".into());
+    let document = write_collection(&base, &AUDIT_RECORDS, &listing, &query, &params);
+    Shown { listing, document: String::from_utf8(document).unwrap() }
+}
+
+/// The ids of a whole list, from its numbered pages.
+async fn numbered(store: &Store, query: &str) -> Vec<i64> {
+    let mut ids = Vec::new();
+    for number in 1.. {
+        let numbered = format!("{query}&page[size]=1000&page[number]={number}");
+        let found = page(store, &numbered).await.ids();
+        if found.is_empty() {
+            break;
+        }
+        ids.extend(found);
+    }
+    ids
+}
+
+/// Walks on from the page that `query` asks for and shows each page, the first one first.
+async fn walk(store: &Store, query: &str, onward: &str) -> Vec<Shown> {
+    let mut shown = vec![page(store, query).await];
+    while let Some(next) = shown.last().and_then(|page| page.link(onward)) {
+        shown.push(page(store, &next).await);
+    }
+    shown
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_meets_every_row_once_in_either_direction() {
+    let (_directory, store) = open();
+    append(&store, 0..3000).await;
+    for list in [
+        "",
+        "sort=-id",
+        "sort=created-at",
+        "sort=-created-at",
+        "sort=item-id,created-at",
+        "sort=item-id,-created-at",
+        "sort=-item-id,created-at,-id",
+        "sort=created-at&filter[item-type-eq]=accounts",
+        "sort=-item-id,created-at&filter[id-gt]=1234",
+    ] {
+        let expected = numbered(&store, list).await;
+        assert!(expected.len() >= 1000, "{list}");
+        let down = walk(&store, &format!("{list}&page[size]=199&page[after]="), "next").await;
+        let mut up = walk(&store, &format!("{list}&page[size]=199&page[before]="), "prev").await;
+        up.reverse();
+        for pages in [&down, &up] {
+            let met: Vec<i64> = pages.iter().flat_map(Shown::ids).collect();
+            assert_eq!(met, expected, "{list}");
+            assert!(pages.iter().all(|page| page.listing.total == expected.len() as u64));
+            assert_eq!(pages[0].link("prev"), None, "{list}");
+            assert_eq!(pages[pages.len() - 1].link("next"), None, "{list}");
+        }
+        // The way back leads to the page that another was reached from.
+        up.reverse();
+        for (pages, back) in [(&down, "prev"), (&up, "next")] {
+            for pair in pages.windows(2) {
+                let again = page(&store, &pair[1].link(back).unwrap()).await;
+                assert_eq!(again.ids(), pair[0].ids(), "{list} {back}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_is_not_disturbed_by_rows_that_come_meanwhile() {
+    let (_directory, store) = open();
+    let mut rows = 2000;
+    append(&store, 0..rows).await;
+    for (list, end, sees_new_rows) in [
+        ("", "after", true),
+        ("", "before", false),
+        ("sort=created-at", "after", true),
+        ("sort=-created-at", "after", false),
+        ("sort=-item-id,created-at&filter[item-type-eq]=contacts", "after", true),
+        ("sort=-item-id,created-at&filter[item-type-eq]=contacts", "before", false),
+    ] {
+        let expected = numbered(&store, list).await;
+        let onward = if end == "after" { "next" } else { "prev" };
+        let mut met = Vec::new();
+        let mut at = Some(format!("{list}&page[size]=500&page[{end}]="));
+        while let Some(query) = at {
+            let shown = page(&store, &query).await;
+            assert_eq!(shown.listing.total, expected.len() as u64, "{query}");
+            met.extend(shown.ids());
+            append(&store, rows..rows + 50).await;
+            rows += 50;
+            at = shown.link(onward);
+        }
+        let all = met.len();
+        met.sort_unstable();
+        met.dedup();
+        assert_eq!(met.len(), all, "{list}: no row comes twice");
+        assert!(expected.iter().all(|id| met.binary_search(id).is_ok()), "{list}: none is missing");
+        assert!(!sees_new_rows || all > expected.len(), "{list}: what comes later is met later");
+    }
+}
+
+#[tokio::test]
+async fn a_page_beyond_the_end_leads_back_to_it() {
+    let (_directory, store) = open();
+    let empty = page(&store, "page[after]=").await;
+    assert_eq!((empty.listing.total, empty.link("prev"), empty.link("next")), (0, None, None));
+    append(&store, 0..11).await;
+    let first = page(&store, "sort=created-at&page[size]=10&page[after]=").await;
+    let rest = first.link("next").unwrap();
+    let removed: Result<(), StoreError> = store
+        .write(async |tx| {
+            let last = tx.find(&AUDIT_RECORDS, 11).await?.unwrap();
+            tx.delete(&AUDIT_RECORDS, &last).await
+        })
+        .await;
+    removed.unwrap();
+    let beyond = page(&store, &rest).await;
+    assert!(beyond.ids().is_empty());
+    assert_eq!(beyond.link("next"), None);
+    let last = "page%5Bbefore%5D=&page%5Bsize%5D=10&sort=created-at";
+    assert_eq!(
+        (beyond.link("prev").as_deref(), beyond.link("last").as_deref()),
+        (Some(last), Some(last))
+    );
+    assert_eq!(page(&store, last).await.ids(), first.ids());
+}
+
+#[tokio::test]
+async fn json_is_searched_as_text_and_ids_as_numbers() {
+    let (_directory, store) = open();
+    append(&store, 0..50).await;
+    for (query, ids) in [
+        ("filter[before-cont]=%22VAT%22:49", vec![50]),
+        ("filter[before-end]=:7}", vec![8]),
+        ("filter[id-gteq]=49", vec![49, 50]),
+        ("filter[id-lt]=2.9", vec![1]),
+        ("filter[id-in]=3,99999999999999999999,5", vec![3, 5]),
+        ("filter[id-not-eq]=1&filter[id-lteq]=3", vec![2, 3]),
+    ] {
+        assert_eq!(numbered(&store, query).await, ids, "{query}");
+    }
 }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::{reachable, reference, schemas};
-use crate::definition::{Api, Attribute, Resource};
-use crate::filter::{Comparison, Operator};
+use crate::definition::{Api, Attribute, Kind, Resource};
+use crate::filter::{Comparison, KEY, Operator};
 use crate::query::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
 
 /// Parameters that are alike everywhere.
@@ -28,6 +28,8 @@ pub(super) fn shared() -> Json {
                 "default": PAGE_SIZE_DEFAULT,
             },
         },
+        "page-after": cursor("after", "The page after this cursor; empty for the first page."),
+        "page-before": cursor("before", "The page before this cursor; empty for the last page."),
         "if-match": {
             "name": "If-Match",
             "in": "header",
@@ -43,6 +45,18 @@ pub(super) fn shared() -> Json {
     })
 }
 
+fn cursor(name: &str, meaning: &str) -> Json {
+    let rule = "Cursors come in page links and fit no other list, order or filter. Not together \
+                with `page[number]`.";
+    json!({
+        "name": format!("page[{name}]"),
+        "in": "query",
+        "description": format!("{meaning} {rule}"),
+        "allowEmptyValue": true,
+        "schema": {"type": "string"},
+    })
+}
+
 /// A reference to a parameter of [`shared`].
 pub(super) fn parameter(name: &str) -> Json {
     reference("parameters", name)
@@ -53,6 +67,9 @@ pub(super) fn of_list(api: &Api, resource: &'static Resource) -> Vec<Json> {
     let mut parameters = Vec::new();
     if resource.paged {
         parameters.extend([parameter("page-number"), parameter("page-size")]);
+        if resource.cursors {
+            parameters.extend([parameter("page-after"), parameter("page-before")]);
+        }
     }
     parameters.push(sort(resource));
     parameters.extend(of_answer(api, resource));
@@ -102,7 +119,10 @@ fn include_paths(
 fn sort(resource: &Resource) -> Json {
     let sortable = resource.attributes.iter().filter(|attribute| attribute.sortable);
     let fields = std::iter::once("id").chain(sortable.map(|attribute| attribute.name));
-    let fields: Vec<String> = fields.flat_map(|name| [name.into(), format!("-{name}")]).collect();
+    let keys = resource.relationships.iter().filter(|related| related.as_key);
+    let keys = keys.map(|related| format!("{}-id", related.name));
+    let fields = fields.map(str::to_owned).chain(keys);
+    let fields: Vec<String> = fields.flat_map(|name| [name.clone(), format!("-{name}")]).collect();
     let default = if resource.default_sort.is_empty() { "id" } else { resource.default_sort };
     let meaning = format!("Order of the list, `-` for descending; `{default}` by default.");
     list("sort", &meaning, &words(&fields))
@@ -110,9 +130,15 @@ fn sort(resource: &Resource) -> Json {
 
 fn filters(resource: &Resource) -> Vec<Json> {
     let mut filters = vec![filter("id", "id", Operator::Exact, &json!({"type": "string"}))];
-    for relationship in resource.relationships.iter().filter(|related| related.filterable) {
-        let key = format!("{}.id", relationship.name);
-        filters.push(filter(&key, &key, Operator::Exact, &json!({"type": "string"})));
+    let key = Json::Object(schemas::value(KEY));
+    filters.extend(operator_filters("id", resource.id_operators(), &key));
+    for relationship in resource.relationships {
+        if relationship.filterable {
+            let name = format!("{}.id", relationship.name);
+            filters.push(filter(&name, &name, Operator::Exact, &json!({"type": "string"})));
+        }
+        let name = format!("{}-id", relationship.name);
+        filters.extend(operator_filters(&name, relationship.operators(), &key));
     }
     for attribute in resource.attributes {
         filters.extend(attribute_filters(attribute));
@@ -120,14 +146,24 @@ fn filters(resource: &Resource) -> Vec<Json> {
     filters
 }
 
-fn attribute_filters(attribute: &Attribute) -> impl Iterator<Item = Json> + use<> {
+fn attribute_filters(attribute: &Attribute) -> Vec<Json> {
     let name = attribute.name;
-    let value = Json::Object(schemas::value(attribute.kind));
-    let exact = attribute.exact_filter.then(|| (name.to_owned(), Operator::Exact));
+    // JSON is compared as the text that is stored.
+    let kind = if matches!(attribute.kind, Kind::Json) { Kind::Text } else { attribute.kind };
+    let value = Json::Object(schemas::value(kind));
+    let exact = attribute.exact_filter.then(|| filter(name, name, Operator::Exact, &value));
+    exact.into_iter().chain(operator_filters(name, attribute.operators(), &value)).collect()
+}
+
+/// `filter[name_op]` for each of the operators.
+fn operator_filters(
+    name: &str,
+    operators: impl Iterator<Item = (&'static str, Operator)>,
+    value: &Json,
+) -> impl Iterator<Item = Json> {
     let column = name.replace('-', "_");
-    let operators = attribute.operators();
-    let others = operators.map(move |(word, operator)| (format!("{column}_{word}"), operator));
-    exact.into_iter().chain(others).map(move |(key, operator)| filter(&key, name, operator, &value))
+    operators
+        .map(move |(word, operator)| filter(&format!("{column}_{word}"), name, operator, value))
 }
 
 fn filter(key: &str, name: &str, operator: Operator, value: &Json) -> Json {

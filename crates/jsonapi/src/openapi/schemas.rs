@@ -105,10 +105,10 @@ fn answered_value(attribute: &Attribute) -> Json {
         let description = format!("{} Never answered: always null.", attribute.meaning);
         return json!({"type": "null", "description": description});
     }
-    let mut value = value(attribute.kind);
+    let mut value = attribute_value(attribute);
     let read_only = !attribute.creatable && !attribute.updatable;
     let always_set = read_only && !matches!(attribute.default, Default::Null);
-    if !attribute.required && !always_set {
+    if !attribute.never_null() && !always_set {
         allow_null(&mut value);
     }
     value.insert("description".into(), attribute.meaning.into());
@@ -239,7 +239,7 @@ fn sent_values(resource: &Resource, operation: Operation) -> Members {
     let mut properties = Map::new();
     let mut needed = Vec::new();
     for attribute in resource.attributes.iter().filter(takes) {
-        let mut value = value(attribute.kind);
+        let mut value = attribute_value(attribute);
         if matches!(attribute.kind, Kind::Decimal) {
             // Numbers are read exactly in either form; `pattern` speaks of strings only.
             value.insert("type".into(), json!(["string", "number"]));
@@ -248,7 +248,7 @@ fn sent_values(resource: &Resource, operation: Operation) -> Members {
                 r"^\s*[+-]?(\d+(\.\d+)?|\.\d+)([eE][+-]?\d+)?\s*$".into(),
             );
         }
-        if !attribute.required {
+        if !attribute.never_null() {
             allow_null(&mut value);
         }
         value.insert("description".into(), attribute.meaning.into());
@@ -256,7 +256,7 @@ fn sent_values(resource: &Resource, operation: Operation) -> Members {
             Some(default) if operation == Operation::Create => {
                 value.insert("default".into(), default);
             }
-            None if attribute.required => needed.push(attribute.name.into()),
+            None if attribute.never_null() => needed.push(attribute.name.into()),
             _ => {}
         }
         if attribute.is_write_only() {
@@ -289,6 +289,15 @@ fn default(default: Default) -> Option<Json> {
         Default::Int(int) => Some(int.into()),
         Default::Bool(bool) => Some(bool.into()),
     }
+}
+
+/// The values of an attribute, as they are answered.
+fn attribute_value(attribute: &Attribute) -> Map<String, Json> {
+    let mut value = value(attribute.kind);
+    if let Some(max) = attribute.chars_max {
+        value.insert("maxLength".into(), max.into());
+    }
+    value
 }
 
 /// The values of a kind, as they are answered.

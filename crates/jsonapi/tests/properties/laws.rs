@@ -6,8 +6,9 @@ pub mod testing;
 use std::collections::HashSet;
 
 use jsonapi::{
-    Base, Error, Id, Input, LinkageDocument, Params, Query, Record, RecordDocument, Resource,
-    Scope, decode_linkage, error_document, underscore, write_collection, write_member,
+    Attribute, Base, Error, Id, Input, Kind, LinkageDocument, Listing, Params, Query, Record,
+    RecordDocument, Resource, Scope, Target, Value, decode_linkage, error_document, underscore,
+    write_collection, write_member,
 };
 use serde_json::{Map, Value as Json, json};
 use testing::API;
@@ -122,7 +123,7 @@ fn understood(resource: &'static Resource, params: &Params, scope: Scope) -> Opt
         return None;
     }
     assert!((1..=1000).contains(&query.page.size) && query.page.number >= 1);
-    assert!(scope != Scope::List || query.sort.iter().any(|sort| sort.attribute.is_none()));
+    assert!(scope != Scope::List || query.sort.iter().any(|sort| sort.target == Target::Id));
     if let Err(error) = query.filters() {
         assert_eq!(error.code, "107");
         assert_refused(&[error]);
@@ -131,7 +132,13 @@ fn understood(resource: &'static Resource, params: &Params, scope: Scope) -> Opt
 }
 
 fn links_ask_for_the_same(resource: &'static Resource, params: &Params, query: &Query) {
-    let written = write_collection(&base(), resource, &[], query, &Vec::new(), params, 1_000_000);
+    let listing = Listing {
+        records: vec![middle(resource)],
+        total: 1_000_000,
+        goes_on: true,
+        ..Listing::default()
+    };
+    let written = write_collection(&base(), resource, &listing, query, params);
     let document: Json = serde_json::from_slice(&written).expect("answers are JSON");
     for (name, url) in document["links"].as_object().expect("pages have links") {
         let (_, link) = url.as_str().unwrap().split_once('?').expect("links have a query");
@@ -141,12 +148,44 @@ fn links_ask_for_the_same(resource: &'static Resource, params: &Params, query: &
         assert_eq!(again.sort, query.sort);
         assert_eq!(again.page.size, query.page.size);
         assert!(name != "first" || again.page.number == 1);
+        assert_eq!(again.walk.is_some(), query.walk.is_some());
+        if let Some(walk) = &again.walk {
+            assert_eq!(walk.backwards, ["prev", "last"].contains(&name.as_str()));
+            assert_eq!(walk.from.is_some(), ["prev", "next"].contains(&name.as_str()));
+            if let Some(cursor) = &walk.from {
+                assert_eq!(cursor.total, listing.total);
+                let keys = query.sort.iter().map(|sort| key(&listing.records[0], sort.target));
+                assert_eq!(cursor.keys, keys.collect::<Vec<_>>());
+            }
+        }
         for resource in API.resources {
             assert_eq!(again.fieldset(resource.kind), query.fieldset(resource.kind));
         }
         if spells_filters_once(link) {
             filters_agree(&again, query);
         }
+    }
+}
+
+/// A record with a value wherever a list can be walked by it.
+fn middle(resource: &Resource) -> Record {
+    let value = |attribute: &Attribute| match attribute.kind {
+        Kind::Integer { .. } => Value::Int(-5),
+        Kind::Timestamp => Value::Time("2026-01-02T03:04:05.678901Z".parse().unwrap()),
+        _ => Value::Null,
+    };
+    Record {
+        id: Id::Int(7),
+        values: resource.attributes.iter().map(value).collect(),
+        links: vec![Some(3); resource.relationships.len()],
+    }
+}
+
+fn key(record: &Record, target: Target) -> Value {
+    match target {
+        Target::Id => Value::Int(record.key()),
+        Target::Attribute(at) => record.values[at].clone(),
+        Target::Relationship(at) => record.links[at].map_or(Value::Null, Value::Int),
     }
 }
 

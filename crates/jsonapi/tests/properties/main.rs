@@ -83,7 +83,7 @@ fn plausible_body() -> impl Strategy<Value = Json> {
 /// Query strings of known parameters with values of any sort.
 fn plausible_query() -> impl Strategy<Value = String> {
     let operator =
-        select(vec!["", "_eq", "_not_eq", "-gt", "_in", "_not_in", "_cont", ".id", "Eq"]);
+        select(vec!["", "_eq", "_not_eq", "-gt", "_in", "_not_in", "_cont", ".id", "-id-eq", "Eq"]);
     let filter = (name(), operator, select(vec!["", "[]"]))
         .prop_map(|(name, operator, list)| format!("filter[{name}{operator}]{list}"));
     let key = prop_oneof![
@@ -91,11 +91,15 @@ fn plausible_query() -> impl Strategy<Value = String> {
         1 => name().prop_map(|kind| format!("fields[{kind}]")),
         1 => select(vec!["include", "sort", "page[number]", "page[size]", "page", "token", "x"])
             .prop_map(str::to_owned),
+        1 => select(vec!["page[after]", "page[before]"]).prop_map(str::to_owned),
         1 => r"[a-z]{0,6}(\[[a-z]{0,3}\]){0,3}",
     ];
     let value = prop_oneof![
         2 => vec(prop_oneof![known_name(), "-?[a-z]{0,3}"], 0..4).prop_map(|names| names.join(",")),
         1 => r"[+-]?[0-9]{0,25}(\.[0-9]{1,3})?",
+        1 => r"([0-9a-f]{0,17}\.){0,3}",
+        1 => select(vec!["", "sequence", "-created-at,account-id", "account-id,-sequence"])
+            .prop_map(str::to_owned),
         1 => r#"["a,%0-9 +]{0,12}"#,
         1 => ".{0,12}",
     ];
@@ -176,6 +180,15 @@ proptest! {
     #[test]
     fn any_plausible_query_is_understood_or_refused(text in plausible_query()) {
         laws::query_is_understood_or_refused(&text);
+    }
+
+    #[test]
+    fn any_walk_can_be_taken_further(
+        sort in select(vec!["", "-id", "sequence", "-created-at,account-id", "account-id,-id"]),
+        end in select(vec!["after", "before"]),
+        text in plausible_query(),
+    ) {
+        laws::query_is_understood_or_refused(&format!("{text}&sort={sort}&page[{end}]="));
     }
 
     #[test]

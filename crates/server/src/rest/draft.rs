@@ -134,6 +134,11 @@ impl Draft {
                     if attribute.nonzero && value.as_decimal() == Some(Decimal::ZERO) {
                         faults.push(Fault::on(attribute.name, "must be other than 0"));
                     }
+                    let chars = value.as_text().map_or(0, |text| text.chars().count());
+                    if let Some(max) = attribute.chars_max.filter(|max| chars > *max) {
+                        let message = format!("is too long (maximum is {max} characters)");
+                        faults.push(Fault::on(attribute.name, message));
+                    }
                 }
             }
             if truth.taken[position] {
@@ -230,5 +235,34 @@ async fn is_missing(tx: &mut Tx, draft: &Draft, position: usize) -> Result<bool,
             Ok(!tx.exists(draft.resource.relationships[position].kind, id).await?)
         }
         _ => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonapi::{Unfit, text, to_one};
+
+    use super::*;
+
+    static NOTES: Resource = Resource {
+        kind: "notes",
+        attributes: &[text("title", "").required().chars_max(3), text("body", "").chars_max(5)],
+        relationships: &[to_one("author", "notes")],
+        ..Resource::PLAIN
+    };
+
+    #[test]
+    fn texts_are_counted_in_characters_after_the_blank_check() {
+        let faults = |title: &str, body: Result<Value, Unfit>| -> Vec<String> {
+            let values = vec![(0, Ok(Value::text(title))), (1, body)];
+            let draft = Draft::of_create(&NOTES, Input { values, ..Input::default() });
+            let truth = Truth { taken: vec![false; 2], missing: vec![false] };
+            draft.shape_faults(&truth).iter().map(|fault| fault.message.to_string()).collect()
+        };
+        let too_long = |max| format!("is too long (maximum is {max} characters)");
+        assert_eq!(faults("Юра", Ok(Value::text("12345"))), [""; 0]);
+        assert_eq!(faults("Юрий", Ok(Value::text("123456"))), [too_long(3), too_long(5)]);
+        assert_eq!(faults("    ", Ok(Value::Null)), ["can't be blank".to_owned(), too_long(3)]);
+        assert_eq!(faults("a", Err(Unfit::INVALID)), ["is invalid"]);
     }
 }

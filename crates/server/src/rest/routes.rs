@@ -121,18 +121,11 @@ async fn list(call: Call, resource: &'static Resource) -> Answer {
         filters: query.filters()?,
         sort: query.sort.clone(),
         page: query.page,
+        walk: query.walk.clone(),
         include: query.include.clone(),
     };
     let listing = call.app.store.list(reading).await?;
-    let body = write_collection(
-        &call.base,
-        resource,
-        &listing.records,
-        &query,
-        &listing.included,
-        &call.params,
-        listing.total,
-    );
+    let body = write_collection(&call.base, resource, &listing, &query, &call.params);
     Ok(Reply::tagged(StatusCode::OK, MEDIA_TYPE, body))
 }
 

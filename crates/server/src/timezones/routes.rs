@@ -7,7 +7,7 @@ use axum::extract::Request;
 use billing::timezone;
 use hyper::{Method, StatusCode};
 use jsonapi::{
-    Error, Filter, Id, Included, MEDIA_TYPE, Operand, Query, Record, Scope, Test, Value,
+    Error, Filter, Id, Included, Listing, MEDIA_TYPE, Operand, Query, Record, Scope, Test, Value,
     write_collection, write_member,
 };
 
@@ -44,9 +44,8 @@ async fn list(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
         .map(record)
         .collect();
     let total = records.len() as u64;
-    let (base, params) = (&call.base, &call.params);
-    let included = Included::new();
-    let body = write_collection(base, &TIMEZONES, &records, &query, &included, params, total);
+    let listing = Listing { records, total, ..Listing::default() };
+    let body = write_collection(&call.base, &TIMEZONES, &listing, &query, &call.params);
     Ok(Reply::tagged(StatusCode::OK, MEDIA_TYPE, body))
 }
 

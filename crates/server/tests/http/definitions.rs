@@ -17,15 +17,25 @@ const ALL: &[&str] = &[
 /// The operators of a kind, as the contract lists them (protocol 7.5), and a value they take.
 fn operators(kind: Kind) -> (&'static [&'static str], &'static str) {
     match kind {
-        Kind::Text => (TEXT, "a"),
+        Kind::Text | Kind::Json => (TEXT, "a"),
         Kind::Decimal => (ORDER, "1.5"),
         Kind::Integer { .. } => (ORDER, "1"),
         Kind::Timestamp => (ORDER, "2026-01-02"),
         Kind::Boolean => (&["eq", "not_eq"], "true"),
         Kind::Uuid => (EQUALITY, "00000000-0000-1000-8000-000000000001"),
         Kind::Enumeration(words) => (EQUALITY, words[0]),
-        Kind::IdList | Kind::Json => (&[], "1"),
+        Kind::IdList => (&[], "1"),
     }
+}
+
+/// The operators of `filter[id_op]` and, by relationship, of `filter[name_id_op]`.
+fn key_operators(resource: &Resource) -> Vec<(String, &'static [&'static str])> {
+    let id = if resource.filterable_id { ORDER } else { &[] };
+    let links = resource.relationships.iter().map(|link| {
+        let operators = if link.as_key { EQUALITY } else { &[] };
+        (format!("{}_id", link.name.replace('-', "_")), operators)
+    });
+    std::iter::once(("id".to_owned(), id)).chain(links).collect()
 }
 
 /// The resources that have lists and members.
@@ -101,6 +111,9 @@ async fn every_filter_of_every_definition_answers() {
         for relationship in resource.relationships.iter().filter(|link| link.filterable) {
             names.push((format!("{}.id", relationship.name.replace('-', "_")), "1"));
         }
+        for (name, operators) in key_operators(resource) {
+            names.extend(operators.iter().map(|operator| (format!("{name}_{operator}"), "1")));
+        }
         for (name, value) in names {
             for spelling in [name.clone(), name.replace('_', "-")] {
                 let found = answers(&app, &format!("{list}?filter[{spelling}]={value}")).await;
@@ -129,6 +142,13 @@ async fn every_other_filter_is_unknown() {
                 names.push(name);
             }
         }
+        for (name, known) in key_operators(resource) {
+            let unknown = ALL.iter().filter(|operator| !known.contains(operator));
+            names.extend(unknown.map(|operator| format!("{name}_{operator}")));
+        }
+        names.extend(
+            resource.relationships.iter().map(|link| format!("{}_id", link.name.replace('-', "_"))),
+        );
         for name in names {
             let error = format!("102 {name} is not allowed.");
             refuses(&app, &format!("/{}?filter[{name}]=1", resource.kind), &error).await;
@@ -156,7 +176,10 @@ async fn every_declared_order_answers_and_no_other() {
             let sorted = attribute.sortable && attribute.on_the_wire();
             if sorted { &mut known } else { &mut unknown }.push(attribute.name.to_owned());
         }
-        unknown.extend(resource.relationships.iter().map(|link| link.name.to_owned()));
+        for link in resource.relationships {
+            unknown.push(link.name.to_owned());
+            if link.as_key { &mut known } else { &mut unknown }.push(format!("{}-id", link.name));
+        }
         for name in known {
             for spelling in [name.clone(), name.replace('-', "_")] {
                 let up = answers(&app, &format!("/{kind}?sort={spelling}&page[size]=1000")).await;
@@ -180,6 +203,68 @@ async fn every_declared_order_answers_and_no_other() {
             answers(&app, &format!("{}?sort={name}", member(kind))).await;
         }
     }
+}
+
+#[tokio::test]
+async fn every_list_has_cursors_where_declared_and_ignores_them_elsewhere() {
+    let app = walk().await;
+    for resource in readable() {
+        let kind = resource.kind;
+        for end in ["after", "before"] {
+            let path = format!("/{kind}?page[{end}]=");
+            let junk = format!("/{kind}?page[{end}]=junk");
+            let answer = answers(&app, &path).await;
+            if !resource.cursors {
+                let plain = answers(&app, &format!("/{kind}")).await;
+                assert_eq!(answer, plain, "{path}");
+                assert_eq!(answers(&app, &junk).await, plain, "{junk}");
+                continue;
+            }
+            let first = answer["links"]["first"].as_str().unwrap();
+            assert!(first.contains("page%5Bafter%5D=&"), "{path}: {first}");
+            let error = format!("118 junk is not a valid value for {end} page parameter.");
+            refuses(&app, &junk, &error).await;
+            answers(&app, &format!("{}?page[{end}]=junk", member(kind))).await;
+            for name in walkable(resource) {
+                assert_walks(&app, kind, &name, end).await;
+            }
+        }
+    }
+}
+
+/// The orders that cursors follow.
+fn walkable(resource: &Resource) -> Vec<String> {
+    let attributes = resource.attributes.iter().filter(|attribute| {
+        let followed = matches!(attribute.kind, Kind::Integer { .. } | Kind::Timestamp);
+        attribute.sortable && attribute.never_null() && followed
+    });
+    let links = resource.relationships.iter().filter(|link| link.as_key && link.required);
+    let names = attributes.map(|attribute| attribute.name.to_owned());
+    ["id".to_owned()]
+        .into_iter()
+        .chain(names)
+        .chain(links.map(|l| format!("{}-id", l.name)))
+        .collect()
+}
+
+/// Walks a list, a record a page, and asserts that it meets what one large page has.
+async fn assert_walks(app: &TestApp, kind: &str, name: &str, end: &str) {
+    let onward = if end == "after" { "next" } else { "prev" };
+    let mut all =
+        answers(app, &format!("/{kind}?sort={name}&page[size]=1000")).await["data"].take();
+    let all = all.as_array_mut().unwrap();
+    if end == "before" {
+        all.reverse();
+    }
+    let mut next = Some(format!("/{kind}?sort={name}&page[size]=1&page[{end}]="));
+    let mut met = Vec::new();
+    while let Some(path) = next {
+        let mut answer = answers(app, &path).await;
+        met.append(answer["data"].as_array_mut().unwrap());
+        let link = answer["links"][onward].as_str();
+        next = link.map(|url| url.split_once("/api/rest/admin").unwrap().1.to_owned());
+    }
+    assert_eq!(met, *all, "{kind} by {name} from {end}");
 }
 
 #[tokio::test]

@@ -147,6 +147,31 @@ async fn page_parameters_are_read_leniently_and_bounded() {
 }
 
 #[tokio::test]
+async fn a_list_without_cursors_has_numbered_pages_whatever_else_is_asked() {
+    let app = app_with(named(&["a", "b"])).await;
+    let root = format!("http://{}/api/rest/admin/accounts", app.address);
+    let query = "page[after]=junk&page[before]=&page[size]=1&as-of=2026-01-02&fields[accounts]=id";
+    let list = app.get(&format!("/accounts?{query}")).await.json();
+    let page = |number: u64| {
+        let page = format!("page%5Bnumber%5D={number}&page%5Bsize%5D=1");
+        json!(format!("{root}?fields%5Baccounts%5D=id&{page}"))
+    };
+    assert_eq!(list["data"].as_array().unwrap().len(), 1);
+    assert_eq!(list["links"], json!({"first": page(1), "next": page(2), "last": page(2)}));
+    for (path, error) in [
+        (
+            "/accounts?sort=contractor-id",
+            "114 contractor_id is not a valid sort criteria for accounts",
+        ),
+        ("/accounts?filter[contractor-id-eq]=1", "102 contractor_id_eq is not allowed."),
+        ("/accounts?filter[id-eq]=1", "102 id_eq is not allowed."),
+    ] {
+        let reply = app.get(path).await;
+        assert_eq!((reply.status, reply.errors()), (400, vec![error.to_owned()]), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn errors_of_a_query_combine_as_the_contract_says() {
     let app = app_with(named(&["a"])).await;
     let (include, filter, page, sort) = (

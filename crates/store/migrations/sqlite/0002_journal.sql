@@ -24,6 +24,8 @@ CREATE TABLE journal_entries (
   account_id INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX journal_entries_account_id_sequence ON journal_entries (account_id, sequence);
+-- An account's entries by id, by time, and all entries by time.
+CREATE INDEX journal_entries_account_id ON journal_entries (account_id);
 CREATE INDEX journal_entries_account_id_created_at ON journal_entries (account_id, created_at);
 CREATE INDEX journal_entries_created_at ON journal_entries (created_at);
 
