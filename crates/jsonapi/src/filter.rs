@@ -347,15 +347,17 @@ fn operand(kind: Kind, text: &str) -> Result<Option<Operand>, Refused> {
             _ => return Err(Refused),
         },
         Kind::Uuid => return Ok(Uuid::try_parse(text).ok().map(Operand::Uuid)),
-        Kind::Timestamp => Operand::Time(instant(text).ok_or(Refused)?),
+        Kind::Timestamp => Operand::Time(instant(text, &TimeZone::UTC).ok_or(Refused)?),
         Kind::Enumeration(words) if words.contains(&text) => Operand::Text(text.to_owned()),
         Kind::Enumeration(_) => return Err(Refused),
     };
     Ok(Some(operand))
 }
 
-/// ISO-8601, or a date with an optional time of day; without an offset, server zone (UTC).
-fn instant(text: &str) -> Option<Timestamp> {
+/// Reads ISO-8601, or a date with an optional time of day; without an offset it is a local time in
+/// `zone` (contract, protocol 7.5).
+#[must_use]
+pub fn instant(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let text = text.trim();
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Some(instant);
@@ -367,7 +369,7 @@ fn instant(text: &str) -> Option<Timestamp> {
         })
         .or_else(|_| civil::DateTime::strptime("%Y-%m-%d %H:%M", text))
         .ok()?;
-    TimeZone::UTC.to_timestamp(local).ok()
+    zone.to_timestamp(local).ok()
 }
 
 /// Splits a value as one CSV line; blanks only are no value, invalid CSV is one value, and text
@@ -443,7 +445,7 @@ mod tests {
 
     #[test]
     fn times_are_read_with_and_without_offset() {
-        let read = |text| instant(text).map(|t| t.to_string());
+        let read = |text| instant(text, &TimeZone::UTC).map(|t| t.to_string());
         assert_eq!(read("2026-01-02"), Some("2026-01-02T00:00:00Z".into()));
         assert_eq!(read("2026-01-02 12:30"), Some("2026-01-02T12:30:00Z".into()));
         assert_eq!(read("2026-01-02 12:30:15"), Some("2026-01-02T12:30:15Z".into()));

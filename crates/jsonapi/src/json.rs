@@ -1,5 +1,7 @@
 //! Values as JSON, byte by byte as the contract has them (protocol 4.1 and 4.4).
 
+use std::fmt;
+
 use jiff::Timestamp;
 
 use crate::value::Value;
@@ -55,6 +57,24 @@ pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value) {
 /// ISO-8601 with three fraction digits, in UTC.
 fn timestamp_text(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// The value as plain text, for tables: what JSON quotes stands without quotes, null is empty.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => Ok(()),
+            Self::Decimal(decimal) => write!(f, "{decimal}"),
+            Self::Text(text) => f.write_str(text),
+            Self::Uuid(uuid) => write!(f, "{uuid}"),
+            Self::Time(time) => f.write_str(&timestamp_text(*time)),
+            Self::Bool(_) | Self::Int(_) | Self::Ids(_) | Self::Json(_) => {
+                let mut out = Vec::new();
+                write_value(&mut out, self);
+                f.write_str(&String::from_utf8_lossy(&out))
+            }
+        }
+    }
 }
 
 /// A JSON string: only `"`, `\` and control characters are escaped (contract, protocol 4.1).

@@ -34,13 +34,13 @@ pub use definition::{
 };
 pub use document::{Input, LinkageDocument, Operation, RecordDocument, decode_linkage};
 pub use error::{Error, Fault, Place, error_document, validation_errors};
-pub use filter::{Comparison, Filter, Operand, Target, Test};
+pub use filter::{Comparison, Filter, Operand, Target, Test, instant};
 pub use naming::{integer_id, underscore};
 pub use openapi::{Info, openapi};
 pub use params::Params;
 pub use query::{Fieldset, Include, PAGE_SIZE_MAX, Page, Query, Scope, Sort};
 pub use render::{
-    Base, Included, Listing, snapshot, write_collection, write_linkage, write_member,
+    Base, Included, Listing, snapshot, write_collection, write_linkage, write_member, write_record,
 };
 pub use value::{Id, Record, Unfit, Value};
 pub use walk::{Cursor, Walk};

@@ -214,7 +214,8 @@ fn write_included(out: &mut Vec<u8>, base: &Base, included: &Included, query: &Q
     }
 }
 
-fn write_record(
+/// Appends one resource object, as it stands in every document.
+pub fn write_record(
     out: &mut Vec<u8>,
     base: &Base,
     resource: &Resource,

@@ -45,7 +45,8 @@ pub static ENDPOINTS: &[&Endpoint] = &[
     &Endpoint::plain(&ACCOUNTS)
         .with_faults(accounts::faults)
         .prepared_by(accounts::prepare)
-        .entailing(|tx, change| Box::pin(journal::follow_account(tx, change))),
+        .entailing(|tx, change| Box::pin(journal::follow_account(tx, change)))
+        .seen_by(|call, account| Box::pin(journal::show_as_of(call, account))),
     &payments::ENDPOINT,
     &transactions::ENDPOINT,
     &Endpoint::plain(&JOURNAL_ENTRIES),

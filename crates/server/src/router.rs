@@ -13,7 +13,7 @@ use crate::error::ApiError;
 use crate::http::render_metrics;
 use crate::reply::Reply;
 use crate::rest::{self, answer};
-use crate::{balances, openapi, payments, sign_in, timezones};
+use crate::{balances, journal, openapi, payments, sign_in, timezones};
 
 /// Every path that is served.
 pub fn router(app: &Arc<App>) -> Router {
@@ -27,6 +27,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .merge(rest::router(app, ENDPOINTS))
         .merge(balances::router(app))
         .merge(payments::router(app))
+        .merge(journal::statement_router(app))
         .merge(timezones::router(app));
     for (path, handler) in simple {
         router = answer(router, app, path.to_owned(), handler);

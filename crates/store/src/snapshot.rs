@@ -1,6 +1,7 @@
 //! One state of the database, for work that reads much of it: nothing that is written meanwhile
 //! shows.
 
+use jiff::Timestamp;
 use jsonapi::{Record, Resource};
 use rusqlite::Connection;
 
@@ -87,5 +88,51 @@ impl<'a> Snapshot<'a> {
         read_many(self.connection, table, &sql, (owner, limit), |record| records.push(record))?;
         records.reverse();
         Ok(records)
+    }
+
+    /// Up to `limit` records that belong to `owner` by this relationship and whose integer
+    /// attribute `by` is above `after` and not above `last`, in the order of that attribute.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub fn between(
+        &self,
+        resource: &'static Resource,
+        (relationship, owner): (&str, i64),
+        by: &str,
+        (after, last): (i64, i64),
+        limit: u32,
+    ) -> Result<Vec<Record>, StoreError> {
+        let table = self.tables.of(resource);
+        let (key, by) = (table.named(relationship), table.named(by));
+        let sql = format!(
+            "{} WHERE {key} = $1 AND {by} > $2 AND {by} <= $3 ORDER BY {by} LIMIT $4",
+            table.select
+        );
+        let params = (owner, after, last, limit);
+        let mut records = Vec::new();
+        read_many(self.connection, table, &sql, params, |record| records.push(record))?;
+        Ok(records)
+    }
+
+    /// The last record that belongs to `owner` by this relationship and whose timestamp `by` is
+    /// not after `moment`; of several at that time, the one with the highest key.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub fn last_until(
+        &self,
+        resource: &'static Resource,
+        (relationship, owner): (&str, i64),
+        by: &str,
+        moment: Timestamp,
+    ) -> Result<Option<Record>, StoreError> {
+        let table = self.tables.of(resource);
+        let (key, by) = (table.named(relationship), table.named(by));
+        let sql = format!(
+            "{} WHERE {key} = $1 AND {by} <= $2 ORDER BY {by} DESC, id DESC LIMIT 1",
+            table.select
+        );
+        read_one(self.connection, table, &sql, (owner, moment.as_microsecond()))
     }
 }

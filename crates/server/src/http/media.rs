@@ -52,6 +52,11 @@ pub fn accepts(header: Option<&str>) -> Result<(), Error> {
     }
 }
 
+/// The media types that a list names, without their parameters.
+pub fn media_types(list: &str) -> impl Iterator<Item = &str> {
+    parts(list).into_iter().map(|part| part.split(';').next().unwrap_or_default().trim())
+}
+
 /// Splits at commas, but not inside double quotes.
 fn parts(header: &str) -> Vec<&str> {
     let mut quoted = false;

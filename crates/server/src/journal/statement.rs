@@ -1,0 +1,249 @@
+//! An account's history: its balance at a past moment, and its statement between two.
+//!
+//! `GET /accounts/{id}?as-of=TIME` and `GET /accounts/{id}/statement?from=TIME&to=TIME`. Times are
+//! ISO-8601; without an offset they are the account's local time. A statement is of any length: it
+//! is read and sent slice by slice. Entries do not change, so no state of the database is held for
+//! it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use billing::timezone;
+use bytes::Bytes;
+use decimal::Decimal;
+use hyper::StatusCode;
+use hyper::header::ACCEPT;
+use jiff::{SignedDuration, Timestamp};
+use jsonapi::{Base, Error, MEDIA_TYPE, Query, Record, Scope, Value, instant, write_record};
+use serde_json::json;
+use store::{Snapshot, Store, StoreError};
+use tokio::sync::mpsc;
+
+use super::resource::JOURNAL_ENTRIES;
+use crate::accounts::ACCOUNTS;
+use crate::app::App;
+use crate::error::ApiError;
+use crate::http::{Source, list_header, media_types};
+use crate::reply::Reply;
+use crate::rest::{Call, answer, path_id, record_key};
+
+/// The other form of a statement (RFC 4180).
+const CSV: &str = "text/csv; charset=utf-8";
+/// Entries that are read and sent at once.
+const SLICE: u32 = 500;
+/// The resolution of times in the database.
+const TICK: SignedDuration = SignedDuration::from_micros(1);
+
+/// Shows the balance that an account had at the moment `as-of`, if the request names one.
+///
+/// # Errors
+/// 400 for what is no time.
+pub async fn show_as_of(call: &Call, account: &mut Record) -> Result<(), ApiError> {
+    let Some(moment) = moment_of(call, "as-of", account)? else { return Ok(()) };
+    let id = account.key();
+    let stand = call.app.store.look(move |snapshot| stand_at(snapshot, id, moment)).await?;
+    ACCOUNTS.set(account, "balance", Value::Decimal(stand.balance));
+    Ok(())
+}
+
+/// Where a journal stood at a moment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stand {
+    sequence: i64,
+    balance: Decimal,
+}
+
+/// Where the journal stood when all entries up to this moment, inclusive, were made.
+fn stand_at(snapshot: &Snapshot<'_>, account: i64, moment: Timestamp) -> Result<Stand, StoreError> {
+    let owner = ("account", account);
+    let last = snapshot.last_until(&JOURNAL_ENTRIES, owner, "created-at", moment)?;
+    Ok(last.map_or_else(Stand::default, |entry| Stand {
+        sequence: JOURNAL_ENTRIES.value(&entry, "sequence").as_int().unwrap_or_default(),
+        balance: JOURNAL_ENTRIES.value(&entry, "balance-after").as_decimal().unwrap_or_default(),
+    }))
+}
+
+/// The moment that a parameter names, in the account's zone unless it has an offset.
+fn moment_of(call: &Call, name: &str, account: &Record) -> Result<Option<Timestamp>, Error> {
+    let Some(text) = call.params.other(name).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let zone = ACCOUNTS.value(account, "timezone").as_text().and_then(timezone::find);
+    let moment = instant(text, &zone.unwrap_or(jiff::tz::TimeZone::UTC));
+    moment.map(Some).ok_or_else(|| {
+        Error::bad_request(format!("{text} is not a time for {name} (a + is written %2B in URLs)."))
+    })
+}
+
+/// The path of statements.
+pub fn router(app: &Arc<App>) -> Router {
+    let path = format!("{}/{}/{{id}}/statement", app.store.api().prefix, ACCOUNTS.kind);
+    answer(Router::new(), app, path, respond)
+}
+
+async fn respond(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
+    let id = path_id(&request);
+    let (call, _) = Call::admit(&app, request).await?;
+    if !call.reads() {
+        return Err(ApiError::method_not_allowed(&call.method, "GET, HEAD"));
+    }
+    let as_csv = list_header(&call.headers, &ACCEPT)
+        .is_some_and(|list| media_types(&list).any(|media_type| media_type == "text/csv"));
+    if !as_csv {
+        call.check_accept()?;
+    }
+    let query = Query::parse(call.api(), &JOURNAL_ENTRIES, &call.params, Scope::Write)?;
+    query.check()?;
+    let (key, shown_id) = record_key(&id)?;
+    let account = app.store.look(move |snapshot| snapshot.find(&ACCOUNTS, key)).await?;
+    let account = account.ok_or_else(|| Error::record_not_found(&shown_id))?;
+    let now = app.now();
+    let from = moment_of(&call, "from", &account)?;
+    let to = moment_of(&call, "to", &account)?;
+    if from.zip(to).is_some_and(|(from, to)| from > to) {
+        return Err(Error::bad_request("from is after to.").into());
+    }
+    let before = |moment: Timestamp| moment.checked_sub(TICK).unwrap_or(moment);
+    let stands = app.store.look(move |snapshot| {
+        let opening = match from {
+            Some(from) => stand_at(snapshot, key, before(from))?,
+            None => Stand::default(),
+        };
+        let closing = stand_at(snapshot, key, to.map_or(Timestamp::MAX, before))?;
+        Ok((opening, closing))
+    });
+    let (opening, closing) = stands.await?;
+    let statement = Statement { account: key, from, to: to.unwrap_or(now), opening, closing };
+    if as_csv {
+        let source = Source::start(|chunks| statement.write_csv(app, chunks));
+        return Ok(Reply::streamed(StatusCode::OK, CSV, source));
+    }
+    let base = call.base.clone();
+    let source = Source::start(|chunks| statement.write_document(app, base, query, chunks));
+    Ok(Reply::streamed(StatusCode::OK, MEDIA_TYPE, source))
+}
+
+/// What a statement tells: the entries between two stands of a journal.
+struct Statement {
+    account: i64,
+    from: Option<Timestamp>,
+    to: Timestamp,
+    opening: Stand,
+    closing: Stand,
+}
+
+type Chunks = mpsc::Sender<Bytes>;
+
+impl Statement {
+    /// JSON:API: the entries as primary data, the balances in `meta`.
+    async fn write_document(
+        self,
+        app: Arc<App>,
+        base: Base,
+        query: Query,
+        chunks: Chunks,
+    ) -> Result<(), ApiError> {
+        let mut out = b"{\"data\":[".to_vec();
+        let mut separator: &[u8] = b"";
+        let mut after = self.opening.sequence;
+        loop {
+            let entries = self.entries_after(&app.store, after).await?;
+            for entry in &entries {
+                out.extend_from_slice(separator);
+                separator = b",";
+                write_record(&mut out, &base, &JOURNAL_ENTRIES, entry, &query);
+            }
+            let Some(last) = last_sequence(&entries) else { break };
+            after = last;
+            if chunks.send(std::mem::take(&mut out).into()).await.is_err() {
+                return Ok(());
+            }
+        }
+        let meta = json!({
+            "opening-balance": self.opening.balance.to_string(),
+            "closing-balance": self.closing.balance.to_string(),
+            "from": self.from.map(shown),
+            "to": shown(self.to),
+            "total-count": self.closing.sequence - self.opening.sequence,
+        });
+        out.extend_from_slice(format!("],\"meta\":{meta}}}").as_bytes());
+        // Whoever has gone away does not want the end either.
+        let _ = chunks.send(out.into()).await;
+        Ok(())
+    }
+
+    /// CSV: one line for each entry, between lines for the two balances.
+    async fn write_csv(self, app: Arc<App>, chunks: Chunks) -> Result<(), ApiError> {
+        let names: Vec<&str> =
+            JOURNAL_ENTRIES.attributes.iter().map(|column| column.name).collect();
+        let mut lines = Lines::default();
+        lines.push(&names);
+        let opened = self.from.map(shown).unwrap_or_default();
+        lines.push(&balance_line("opening balance", &opened, self.opening.balance));
+        let mut after = self.opening.sequence;
+        loop {
+            let entries = self.entries_after(&app.store, after).await?;
+            for entry in &entries {
+                lines.push(&entry.values.iter().map(Value::to_string).collect::<Vec<_>>());
+            }
+            let Some(last) = last_sequence(&entries) else { break };
+            after = last;
+            if chunks.send(lines.take()).await.is_err() {
+                return Ok(());
+            }
+        }
+        lines.push(&balance_line("closing balance", &shown(self.to), self.closing.balance));
+        let _ = chunks.send(lines.take()).await;
+        Ok(())
+    }
+
+    async fn entries_after(&self, store: &Store, after: i64) -> Result<Vec<Record>, StoreError> {
+        let (account, last) = (self.account, self.closing.sequence);
+        let owner = ("account", account);
+        store
+            .look(move |snapshot| {
+                snapshot.between(&JOURNAL_ENTRIES, owner, "sequence", (after, last), SLICE)
+            })
+            .await
+    }
+}
+
+fn last_sequence(entries: &[Record]) -> Option<i64> {
+    JOURNAL_ENTRIES.value(entries.last()?, "sequence").as_int()
+}
+
+fn shown(time: Timestamp) -> String {
+    Value::Time(time).to_string()
+}
+
+/// A line of CSV that is no entry: what it is, when, and the balance.
+fn balance_line(kind: &str, time: &str, balance: Decimal) -> Vec<String> {
+    let cell = |name: &str| match name {
+        "kind" => kind.to_owned(),
+        "created-at" => time.to_owned(),
+        "balance-after" => balance.to_string(),
+        _ => String::new(),
+    };
+    JOURNAL_ENTRIES.attributes.iter().map(|column| cell(column.name)).collect()
+}
+
+/// Lines of CSV that wait to be sent.
+struct Lines(csv::Writer<Vec<u8>>);
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self(csv::Writer::from_writer(Vec::new()))
+    }
+}
+
+impl Lines {
+    fn push(&mut self, cells: &[impl AsRef<[u8]>]) {
+        self.0.write_record(cells).expect("memory takes lines of one length");
+    }
+
+    fn take(&mut self) -> Bytes {
+        let lines = std::mem::take(self).0.into_inner();
+        lines.expect("memory takes what is written").into()
+    }
+}
