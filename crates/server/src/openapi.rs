@@ -21,20 +21,97 @@ pub fn document() -> String {
         version: env!("CARGO_PKG_VERSION"),
         extra_paths: json!({
             sign_in::PATH: {"post": sign_in_operation()},
-            balance_path("balance"): singleton(&BALANCES),
-            balance_path("balance-correction"): singleton(&BALANCE_CORRECTION),
+            account_path("/balance"): singleton(&BALANCES),
+            account_path("/balance-correction"): singleton(&BALANCE_CORRECTION),
+            account_path("/statement"): {"parameters": [parameter("id")], "get": statement()},
+            format!("{}/payments/{{id}}/rollback", API.prefix): {
+                "parameters": [parameter("id")], "post": rollback(),
+            },
             PATH: {"get": text("This document.", "application/json")},
             "/healthz": {"get": text("200 while the process lives.", "text/plain")},
             "/readyz": {"get": text("200 while the database answers.", "text/plain")},
             "/metrics": {"get": text("Figures in the Prometheus text format.", "text/plain")},
         }),
     };
-    let document = jsonapi::openapi(&API, &info);
+    let mut document = jsonapi::openapi(&API, &info);
+    let read = &mut document["paths"][account_path("")]["get"]["parameters"];
+    read.as_array_mut().expect("accounts can be read").push(json!({
+        "name": "as-of",
+        "in": "query",
+        "description": "Shows the balance of this moment, the account's own time unless it has an \
+                        offset; all else is as it is now.",
+        "schema": {"type": "string"},
+    }));
     serde_json::to_string_pretty(&document).expect("a JSON value prints") + "\n"
 }
 
-fn balance_path(name: &str) -> String {
-    format!("{}/accounts/{{id}}/{name}", API.prefix)
+fn account_path(below: &str) -> String {
+    format!("{}/accounts/{{id}}{below}", API.prefix)
+}
+
+fn parameter(name: &str) -> Value {
+    json!({"$ref": format!("#/components/parameters/{name}")})
+}
+
+/// The responses of an operation beside its success.
+fn responses(success: &Value, failures: &[&str]) -> Value {
+    let mut responses = json!({"200": success});
+    for status in failures {
+        responses[*status] = json!({"$ref": format!("#/components/responses/error-{status}")});
+    }
+    responses
+}
+
+fn rollback() -> Value {
+    let document = json!({"$ref": "#/components/schemas/payments.document"});
+    let done = json!({
+        "description": "Rolled back; the balance has moved by the opposite of the amount.",
+        "content": {"application/vnd.api+json": {"schema": document}},
+    });
+    json!({
+        "summary": "Take a completed payment back, once",
+        "tags": ["payments"],
+        "parameters": [parameter("idempotency-key")],
+        "responses": responses(&done, &["400", "401", "404", "406", "422", "503"]),
+    })
+}
+
+fn statement() -> Value {
+    let moment = |name: &str, meaning: &str| json!({"name": name, "in": "query", "description": meaning, "schema": {"type": "string"}});
+    let entry = json!({"$ref": "#/components/schemas/journal-entries"});
+    let decimal = json!({"type": "string"});
+    let meta = json!({
+        "type": "object",
+        "required": ["opening-balance", "closing-balance", "from", "to", "total-count"],
+        "properties": {
+            "opening-balance": decimal,
+            "closing-balance": decimal,
+            "from": {"type": ["string", "null"], "format": "date-time"},
+            "to": {"type": "string", "format": "date-time"},
+            "total-count": {"type": "integer"},
+        },
+    });
+    let document = json!({
+        "type": "object",
+        "required": ["data", "meta"],
+        "properties": {"data": {"type": "array", "items": entry}, "meta": meta},
+    });
+    let told = json!({
+        "description": "Opening balance, entries, closing balance.",
+        "content": {
+            "application/vnd.api+json": {"schema": document},
+            "text/csv": {"schema": {"type": "string"}},
+        },
+    });
+    json!({
+        "summary": "The entries of an account between two moments, with the balances there",
+        "tags": ["accounts"],
+        "parameters": [
+            moment("from", "Entries of this moment and later; from the first one unless given."),
+            moment("to", "Entries before this moment; up to the last one unless given."),
+        ],
+        "responses": responses(&told, &["400", "401", "404", "406", "503"]),
+    })
 }
 
 fn sign_in_operation() -> Value {
@@ -77,21 +154,18 @@ fn singleton(resource: &Resource) -> Value {
     let schema =
         |suffix| json!({"$ref": format!("#/components/schemas/{}.{suffix}", resource.kind)});
     let content = |suffix| json!({"application/vnd.api+json": {"schema": schema(suffix)}});
+    let changed =
+        json!({"description": "The balance as it is now.", "content": content("document")});
     let failures = ["400", "401", "404", "406", "412", "415", "422", "503"];
-    let mut responses = json!({
-        "200": {"description": "The balance as it is now.", "content": content("document")},
-    });
-    for status in failures {
-        responses[status] = json!({"$ref": format!("#/components/responses/error-{status}")});
-    }
     let operation = json!({
         "summary": resource.meaning,
         "tags": ["accounts"],
+        "parameters": [parameter("if-match"), parameter("idempotency-key")],
         "requestBody": {"required": true, "content": content("update")},
-        "responses": responses,
+        "responses": responses(&changed, &failures),
     });
     json!({
-        "parameters": [{"$ref": "#/components/parameters/id"}],
+        "parameters": [parameter("id")],
         "patch": operation,
         "put": operation,
     })

@@ -30,6 +30,14 @@ pub(super) fn shared() -> Json {
         },
         "page-after": cursor("after", "The page after this cursor; empty for the first page."),
         "page-before": cursor("before", "The page before this cursor; empty for the last page."),
+        "idempotency-key": {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "Names the write. Sent again with the same method, path and body within \
+                            a day, it is not done again: the first answer is, with \
+                            `Idempotent-Replayed: true`. With anything different it is refused.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        },
         "if-match": {
             "name": "If-Match",
             "in": "header",

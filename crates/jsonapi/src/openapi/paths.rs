@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use super::parameters::{of_answer, of_list, parameter};
 use super::schemas::{linkage, sent_linkage};
 use super::{content, has_paths, reference, schema};
-use crate::definition::{Api, OnDelete, Relationship, Resource};
+use crate::definition::{Api, Relationship, Resource};
 
 /// Every error answer, by status.
 const FAILURES: [(u16, &str); 9] = [
@@ -23,8 +23,7 @@ const ON_LIST: &[u16] = &[400, 401, 406, 429, 503];
 const ON_READ: &[u16] = &[400, 401, 404, 406, 429, 503];
 const ON_CREATE: &[u16] = &[400, 401, 406, 415, 422, 429, 503];
 const ON_CHANGE: &[u16] = &[400, 401, 404, 406, 412, 415, 422, 429, 503];
-const ON_DELETE: &[u16] = &[400, 401, 404, 406, 412, 429, 503];
-const ON_REFUSABLE_DELETE: &[u16] = &[400, 401, 404, 406, 412, 422, 429, 503];
+const ON_DELETE: &[u16] = &[400, 401, 404, 406, 412, 422, 429, 503];
 
 /// The responses to which operations refer: `error-<status>`.
 pub(super) fn failures() -> Map<String, Json> {
@@ -74,7 +73,7 @@ impl Place<'_> {
 
         let read = verbs.read.then(|| self.read());
         let update = verbs.update.then(|| ["patch", "put"].map(|method| self.update(method)));
-        let delete = verbs.delete.then(|| self.delete());
+        let delete = verbs.delete.then(Self::delete);
         let operations = read.into_iter().chain(update.into_iter().flatten()).chain(delete);
         self.add(paths, "/{id}", operations);
 
@@ -108,7 +107,10 @@ impl Place<'_> {
         paths.insert(format!("{}/{}{below}", self.api.prefix, self.segment), Json::Object(item));
     }
 
-    fn describe(&self, operation: Operation) -> Json {
+    fn describe(&self, mut operation: Operation) -> Json {
+        if operation.method != "get" {
+            operation.parameters.push(parameter("idempotency-key"));
+        }
         let mut described = Map::new();
         let mut put = |member: &str, value: Json| described.insert(member.to_owned(), value);
         put("operationId", format!("{}.{}", self.segment, operation.name).into());
@@ -194,9 +196,7 @@ impl Place<'_> {
         }
     }
 
-    fn delete(&self) -> Operation {
-        let refusable = |rule: &OnDelete| matches!(rule, OnDelete::RestrictedBy { .. });
-        let refusable = self.resource.on_delete.iter().any(refusable);
+    fn delete() -> Operation {
         Operation {
             method: "delete",
             name: "delete".into(),
@@ -204,7 +204,7 @@ impl Place<'_> {
             parameters: vec![parameter("if-match")],
             body: None,
             success: nothing("Deleted."),
-            failures: if refusable { ON_REFUSABLE_DELETE } else { ON_DELETE },
+            failures: ON_DELETE,
         }
     }
 
@@ -265,7 +265,7 @@ fn write_linkage(relationship: &Relationship) -> [Operation; 3] {
     [
         write("patch", &named("set", "patch"), "set", Some(document.clone()), ON_CHANGE),
         write("put", &named("set", "put"), "set", Some(document), ON_CHANGE),
-        write("delete", "clear", "empty", None, ON_REFUSABLE_DELETE),
+        write("delete", "clear", "empty", None, ON_DELETE),
     ]
 }
 
