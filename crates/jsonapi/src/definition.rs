@@ -7,7 +7,6 @@
 
 use decimal::Decimal;
 
-use crate::filter::Target;
 use crate::value::{Record, Value};
 
 /// The kind of value that an attribute holds; decides decoding, rendering and filter operators.
@@ -629,6 +628,17 @@ impl Resource {
     pub fn defaults(&self) -> Vec<Value> {
         self.attributes.iter().map(|attribute| attribute.default.value()).collect()
     }
+}
+
+/// What a filter or a sort looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The record's id.
+    Id,
+    /// An attribute, by position in the definition.
+    Attribute(usize),
+    /// A relationship's foreign key, by position in the definition.
+    Relationship(usize),
 }
 
 /// All resources of one API, under one path prefix.

@@ -7,21 +7,10 @@ use decimal::{Decimal, Located};
 use jiff::{Timestamp, civil, tz::TimeZone};
 use uuid::Uuid;
 
-use crate::definition::{Attribute, Kind, Relationship, Resource};
+use crate::definition::{Attribute, Kind, Relationship, Resource, Target};
 use crate::error::Error;
 use crate::naming::{leading_integer, same_name, underscore};
 use crate::params::Node;
-
-/// What a filter or a sort looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// The record's id.
-    Id,
-    /// An attribute, by position in the definition.
-    Attribute(usize),
-    /// A relationship's foreign key, by position in the definition.
-    Relationship(usize),
-}
 
 /// An order comparison; rows without a value match none of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

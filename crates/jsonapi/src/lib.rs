@@ -29,18 +29,18 @@ mod walk;
 extern crate self as jsonapi;
 
 pub use definition::{
-    Api, Attribute, Kind, OnDelete, Relationship, Resource, SelfLink, Verbs, boolean, decimal,
-    enumeration, id_list, integer, json, text, timestamp, to_one, uuid,
+    Api, Attribute, Kind, OnDelete, Relationship, Resource, SelfLink, Target, Verbs, boolean,
+    decimal, enumeration, id_list, integer, json, text, timestamp, to_one, uuid,
 };
 pub use document::{Input, LinkageDocument, Operation, RecordDocument, decode_linkage};
 pub use error::{Error, Fault, Place, error_document, validation_errors};
-pub use filter::{Comparison, Filter, Operand, Target, Test, instant};
+pub use filter::{Comparison, Filter, Operand, Test, instant};
 pub use naming::{integer_id, underscore};
 pub use openapi::{Info, openapi};
 pub use params::Params;
-pub use query::{Fieldset, Include, PAGE_SIZE_MAX, Page, Query, Scope, Sort};
+pub use query::{Fieldset, Include, PAGE_SIZE_MAX, Page, Query, Scope};
 pub use render::{
     Base, Included, Listing, snapshot, write_collection, write_linkage, write_member, write_record,
 };
 pub use value::{Id, Record, Unfit, Value};
-pub use walk::{Cursor, Walk};
+pub use walk::{Cursor, Sort, Walk};

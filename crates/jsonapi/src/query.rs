@@ -3,12 +3,12 @@
 //! The contract fixes the order of the checks and which errors combine (protocol 8): a *fatal*
 //! error is answered alone, *collected* ones are answered together.
 
-use crate::definition::{Api, Resource};
+use crate::definition::{Api, Resource, Target};
 use crate::error::Error;
-use crate::filter::{Filter, NamedFilter, Target, resolve};
+use crate::filter::{Filter, NamedFilter, resolve};
 use crate::naming::{leading_integer, same_name, underscore};
 use crate::params::{Node, Params};
-use crate::walk::{Trail, Walk};
+use crate::walk::{Sort, Trail, Walk};
 
 /// Records per page when `page[size]` is not given.
 pub const PAGE_SIZE_DEFAULT: u64 = 50;
@@ -65,15 +65,6 @@ impl Include {
         });
         &mut self.branches[slot].1
     }
-}
-
-/// One sort field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sort {
-    /// What it looks at.
-    pub target: Target,
-    /// Largest first.
-    pub descending: bool,
 }
 
 /// A page of a collection.

@@ -1,4 +1,4 @@
-//! Pages by cursor: `page[after]` and `page[before]`, for definitions with `cursors`.
+//! The order of a list, and pages by cursor along it: `page[after]` and `page[before]`, for definitions with `cursors`.
 //!
 //! The rows before a numbered page must be stepped over, and rows that come meanwhile shift it. A
 //! cursor names the record beside the page instead, by the values that the list is ordered by: an
@@ -9,11 +9,18 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
-use crate::definition::{Kind, Resource};
-use crate::filter::Target;
+use crate::definition::{Kind, Resource, Target};
 use crate::params::Params;
-use crate::query::Sort;
 use crate::value::{Record, Value};
+
+/// One sort field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sort {
+    /// What it looks at.
+    pub target: Target,
+    /// Largest first.
+    pub descending: bool,
+}
 
 /// A page that lies beside a record, or at an end of the list.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,6 @@ use rusqlite::{OptionalExtension, Params, params_from_iter};
 use crate::column::{link_to_sql, to_sql};
 use crate::error::StoreError;
 use crate::lane::Tx;
-use crate::snapshot::Snapshot;
 use crate::table::{Table, Tables};
 
 /// Reads at most one record with a statement that starts like [`Table::select`].
@@ -80,12 +79,6 @@ impl Tx {
         let table = Self::table(&self.tables, resource);
         let sql = format!("{} WHERE {} = $1", table.select, table.named(attribute));
         read_one(&self.connection, table, &sql, [to_sql(value)])
-    }
-
-    /// What this transaction sees, as readers look at it.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot<'_> {
-        Snapshot::new(&self.connection, &self.tables)
     }
 
     /// Whether a record other than `except` has this value; of records whose relationship has

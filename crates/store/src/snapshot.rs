@@ -6,6 +6,7 @@ use jsonapi::{Record, Resource};
 use rusqlite::Connection;
 
 use crate::error::StoreError;
+use crate::lane::Tx;
 use crate::records::{read_many, read_one};
 use crate::table::Tables;
 
@@ -134,5 +135,13 @@ impl<'a> Snapshot<'a> {
             table.select
         );
         read_one(self.connection, table, &sql, (owner, moment.as_microsecond()))
+    }
+}
+
+impl Tx {
+    /// What this transaction sees, as readers look at it.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot::new(&self.connection, &self.tables)
     }
 }

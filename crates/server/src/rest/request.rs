@@ -6,17 +6,21 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, IF_MATCH};
 use hyper::{HeaderMap, Method, Uri};
 use jsonapi::{Api, Base, Error, Params, Query, Record, Resource, write_member};
 use store::Tx;
 
-use super::write::idempotency_key;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::http::{RequestInfo, accepts, check_content_type, list_header, read_body};
 use crate::reply::{entity_tag, tag_list_names};
+
+/// The request header that names a write (the HTTPAPI working group's Idempotency-Key draft).
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Longest such key, in characters.
+const KEY_CHARS_MAX: usize = 255;
 
 /// A request by a known operator on a known path.
 #[derive(Debug)]
@@ -118,6 +122,22 @@ impl Call {
     pub fn precondition(&self, query: Query) -> Precondition {
         let list = list_header(&self.headers, &IF_MATCH).map(Cow::into_owned);
         Precondition { list, base: self.base.clone(), query }
+    }
+}
+
+/// The key that names the write, if one was sent.
+///
+/// # Errors
+/// 400 for a key that cannot be used.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    let mut sent = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(first) = sent.next() else { return Ok(None) };
+    let key = first.to_str().ok().filter(|key| (1..=KEY_CHARS_MAX).contains(&key.len()));
+    match (key, sent.next()) {
+        (Some(key), None) => Ok(Some(key.to_owned())),
+        _ => Err(Error::bad_request(format!(
+            "Idempotency-Key must be one key of 1 to {KEY_CHARS_MAX} printable ASCII characters."
+        ))),
     }
 }
 

@@ -1,8 +1,7 @@
 //! One write of one request: its transaction, its answer, and with an `Idempotency-Key` the
 //! promise that it happens once.
 
-use hyper::header::HeaderName;
-use hyper::{HeaderMap, StatusCode};
+use hyper::StatusCode;
 use jiff::Timestamp;
 use jsonapi::{Base, Error, Included, MEDIA_TYPE, Query, Record, Resource, write_member};
 use store::{FirstAnswer, Tx};
@@ -10,11 +9,6 @@ use store::{FirstAnswer, Tx};
 use super::request::Call;
 use crate::error::ApiError;
 use crate::reply::Reply;
-
-/// The request header that names a write (the HTTPAPI working group's Idempotency-Key draft).
-const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
-/// Longest key, in characters.
-const KEY_CHARS_MAX: usize = 255;
 
 /// What a write leaves to be answered: the record and what the query includes.
 pub type Written = (Record, Included);
@@ -26,22 +20,6 @@ struct Repeatable {
     key: String,
     fingerprint: [u8; 32],
     now: Timestamp,
-}
-
-/// The key that names the write, if one was sent.
-///
-/// # Errors
-/// 400 for a key that cannot be used.
-pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
-    let mut sent = headers.get_all(HEADER).iter();
-    let Some(first) = sent.next() else { return Ok(None) };
-    let key = first.to_str().ok().filter(|key| (1..=KEY_CHARS_MAX).contains(&key.len()));
-    match (key, sent.next()) {
-        (Some(key), None) => Ok(Some(key.to_owned())),
-        _ => Err(Error::bad_request(format!(
-            "Idempotency-Key must be one key of 1 to {KEY_CHARS_MAX} printable ASCII characters."
-        ))),
-    }
 }
 
 impl Call {
