@@ -11,7 +11,7 @@ use crate::auth::Caller;
 use crate::clock::Moment;
 use crate::error::ApiError;
 use crate::journal;
-use crate::rest::{Draft, audit, insert};
+use crate::rest::{Draft, Precondition, audit, insert};
 
 /// Posts a payment: the balance moves by its amount, whatever the account's limits (contract,
 /// resources 10).
@@ -42,16 +42,18 @@ pub async fn post_payment(
 /// Takes a completed payment back, once: the balance moves by the opposite of its amount.
 ///
 /// # Errors
-/// 404; 422 when the payment is not completed.
+/// 404; 412; 422 when the payment is not completed.
 pub async fn roll_back(
     tx: &mut Tx,
     caller: &Caller,
     id: i64,
     shown_id: &str,
+    precondition: &Precondition,
     moment: Moment,
 ) -> Result<Record, ApiError> {
     let not_found = || Error::record_not_found(shown_id);
     let payment = tx.find(&PAYMENTS, id).await?.ok_or_else(not_found)?;
+    precondition.check(tx, &PAYMENTS, &payment).await?;
     if PAYMENTS.value(&payment, "status").as_text() != Some("completed") {
         return Err(Error::base("Status of payment should be completed").into());
     }

@@ -32,9 +32,10 @@ async fn respond(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
     query.check()?;
     let (key, shown_id) = record_key(&id)?;
     let (caller, moment) = (call.caller.clone(), app.moment());
+    let precondition = call.precondition(query.clone());
     let answer = written(StatusCode::OK, &PAYMENTS, &call.base, &query);
     let operation = async move |tx: &mut Tx| {
-        let payment = roll_back(tx, &caller, key, &shown_id, moment).await?;
+        let payment = roll_back(tx, &caller, key, &shown_id, &precondition, moment).await?;
         let included = tx.included(&PAYMENTS, &payment, &query.include).await?;
         Ok((payment, included))
     };
