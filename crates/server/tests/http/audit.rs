@@ -6,10 +6,7 @@ use crate::support::{MEDIA_TYPE, TestApp, linkage};
 
 /// The attributes of the records that a filter finds, oldest first.
 async fn records(app: &TestApp, filter: &str) -> Vec<Value> {
-    let reply = app.get(&format!("/audit-records?sort=id&{filter}")).await;
-    assert_eq!(reply.status, 200, "{}", reply.body);
-    let mut json = reply.json();
-    json["data"].as_array_mut().unwrap().iter_mut().map(|r| r["attributes"].take()).collect()
+    app.listed(&format!("/audit-records?sort=id&{filter}")).await
 }
 
 #[tokio::test]

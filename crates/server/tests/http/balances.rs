@@ -2,41 +2,15 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Reply, TestApp};
-
-/// A server with two accounts: 1 with external id 1001, 2 with external id 1.
-async fn app() -> TestApp {
-    let app = TestApp::start().await;
-    let contractor = app.contractor("acme").await;
-    app.account(&contractor, json!({"name": "a", "external-id": 1001})).await;
-    app.account(&contractor, json!({"name": "b", "external-id": 1})).await;
-    app
-}
-
-async fn set(app: &TestApp, url: &str, id: impl Into<Value>, balance: Value) -> Reply {
-    let data = json!({"type": "balances", "id": id.into(), "attributes": {"balance": balance}});
-    app.write("PUT", &format!("/accounts/{url}/balance"), json!({ "data": data }).to_string()).await
-}
-
-async fn correct(app: &TestApp, url: &str, id: impl Into<Value>, correction: Value) -> Reply {
-    let data = json!({
-        "type": "balance-correction", "id": id.into(), "attributes": {"correction": correction},
-    });
-    app.patch(&format!("/accounts/{url}/balance-correction"), json!({ "data": data })).await
-}
-
-async fn balances(app: &TestApp) -> Vec<String> {
-    let reply = app.get("/accounts?fields[accounts]=balance").await.json();
-    let accounts = reply["data"].as_array().unwrap().iter();
-    accounts.map(|a| a["attributes"]["balance"].as_str().unwrap().to_owned()).collect()
-}
+use crate::builders::app_with_accounts;
+use crate::support::TestApp;
 
 #[tokio::test]
 async fn a_balance_is_set_by_external_id() {
-    let app = app().await;
+    let app = app_with_accounts().await;
     let root = format!("http://{}/api/rest/admin", app.address);
     for (url, id) in [("1001", json!("1001")), ("1", json!("1001")), ("1001", json!(1001))] {
-        let reply = set(&app, url, id, json!("500.25")).await;
+        let reply = app.set_balance(url, id, json!("500.25")).await;
         assert_eq!(reply.status, 200, "{}", reply.body);
         let expected = json!({"data": {
             "id": "1001",
@@ -46,36 +20,36 @@ async fn a_balance_is_set_by_external_id() {
         }});
         assert_eq!(reply.body, expected.to_string());
     }
-    assert_eq!(balances(&app).await, ["500.25", "0.0"]);
+    assert_eq!(app.balances().await, ["500.25", "0.0"]);
     // The URL may hold the account's own id; 1 is also the external id of the other account.
-    assert_eq!(set(&app, "1", "1", json!(-7)).await.status, 200);
-    assert_eq!(balances(&app).await, ["500.25", "-7.0"]);
+    assert_eq!(app.set_balance("1", "1", json!(-7)).await.status, 200);
+    assert_eq!(app.balances().await, ["500.25", "-7.0"]);
 }
 
 #[tokio::test]
 async fn the_url_and_the_document_name_the_same_account() {
-    let app = app().await;
+    let app = app_with_accounts().await;
     for (url, id) in [("2", "1001"), ("4242", "1001"), ("abc", "1001"), ("1001", "1")] {
-        let reply = set(&app, url, id, json!(5)).await;
+        let reply = app.set_balance(url, id, json!(5)).await;
         let error = format!("110 The URL does not support the key {id}");
         assert_eq!((reply.status, reply.errors()), (400, vec![error]), "{url}, {id}");
     }
     for id in ["4242", "2", "abc"] {
-        let reply = set(&app, "1", id, json!(5)).await;
+        let reply = app.set_balance("1", id, json!(5)).await;
         let error = format!("404 The record identified by {id} could not be found.");
         assert_eq!((reply.status, reply.errors()), (404, vec![error]), "{id}");
     }
     for (url, id) in [("1", "2"), ("1001", "1"), ("2", "1")] {
-        let reply = correct(&app, url, id, json!(5)).await;
+        let reply = app.correct(url, id, json!(5)).await;
         let error = format!("110 The URL does not support the key {id}");
         assert_eq!((reply.status, reply.errors()), (400, vec![error]), "{url}, {id}");
     }
     for id in ["1001", "abc"] {
-        let reply = correct(&app, id, id, json!(5)).await;
+        let reply = app.correct(id, id, json!(5)).await;
         let error = format!("404 The record identified by {id} could not be found.");
         assert_eq!((reply.status, reply.errors()), (404, vec![error]), "{id}");
     }
-    assert_eq!(balances(&app).await, ["0.0", "0.0"]);
+    assert_eq!(app.balances().await, ["0.0", "0.0"]);
     assert_eq!(app.total("/audit-records?filter[event_eq]=update").await, 0);
 }
 
@@ -88,29 +62,29 @@ async fn external_ids_at_the_ends_of_64_bits_are_told_apart() {
         app.account(&contractor, attributes).await;
     }
     for beyond in ["9223372036854775808", "99999999999999999999", "-9223372036854775809"] {
-        let reply = set(&app, beyond, beyond, json!(5)).await;
+        let reply = app.set_balance(beyond, beyond, json!(5)).await;
         assert_eq!(reply.status, 404, "{beyond}: {}", reply.body);
     }
-    assert_eq!(balances(&app).await, ["0.0", "0.0", "0.0"]);
+    assert_eq!(app.balances().await, ["0.0", "0.0", "0.0"]);
     for (balance, id) in [i64::MIN, i64::MIN + 1, i64::MAX].into_iter().enumerate() {
         let id = id.to_string();
-        assert_eq!(set(&app, &id, id.as_str(), json!(balance)).await.status, 200, "{id}");
+        assert_eq!(app.set_balance(&id, id.as_str(), json!(balance)).await.status, 200, "{id}");
     }
-    assert_eq!(balances(&app).await, ["0.0", "1.0", "2.0"]);
+    assert_eq!(app.balances().await, ["0.0", "1.0", "2.0"]);
 }
 
 #[tokio::test]
 async fn a_balance_is_a_number_within_the_range_of_all_money() {
-    let app = app().await;
+    let app = app_with_accounts().await;
     for (sent, stored) in [
         (json!("1e2"), "100.0"),
         (json!(" .5 "), "0.5"),
         (json!("-100000000000000000000000000"), "-100000000000000000000000000.0"),
         (json!("0.000000000001"), "0.000000000001"),
     ] {
-        assert_eq!(set(&app, "1", "1001", sent).await.attribute("balance"), stored);
+        assert_eq!(app.set_balance("1", "1001", sent).await.attribute("balance"), stored);
     }
-    let before = balances(&app).await;
+    let before = app.balances().await;
     for (sent, message) in [
         (json!("abc"), "is not a number"),
         (json!("12abc"), "is not a number"),
@@ -121,21 +95,21 @@ async fn a_balance_is_a_number_within_the_range_of_all_money() {
         (json!("0.0000000000001"), "has too many decimal places"),
         (json!("1e27"), "must be less than or equal to 100000000000000000000000000"),
     ] {
-        let reply = set(&app, "1", "1001", sent.clone()).await;
+        let reply = app.set_balance("1", "1001", sent.clone()).await;
         assert_eq!((reply.status, reply.errors()), (422, vec![format!("100 balance - {message}")]));
         assert_eq!(reply.pointers(), ["/data/attributes/balance"], "{sent}");
     }
-    assert_eq!(balances(&app).await, before);
+    assert_eq!(app.balances().await, before);
 }
 
 #[tokio::test]
 async fn a_correction_adds_to_the_balance() {
-    let app = app().await;
+    let app = app_with_accounts().await;
     let root = format!("http://{}/api/rest/admin", app.address);
     for (sent, balance) in
         [(json!(10), "10.0"), (json!("-2.5"), "7.5"), (json!("1e-12"), "7.500000000001")]
     {
-        let reply = correct(&app, "1", "1", sent).await;
+        let reply = app.correct("1", "1", sent).await;
         let expected = json!({"data": {
             "id": "1",
             "type": "balance-correction",
@@ -152,7 +126,7 @@ async fn a_correction_adds_to_the_balance() {
         (json!("1e-13"), "has too many decimal places"),
         (json!("1e26"), "takes the balance out of range"),
     ] {
-        let reply = correct(&app, "1", "1", sent.clone()).await;
+        let reply = app.correct("1", "1", sent.clone()).await;
         let error = format!("100 correction - {message}");
         assert_eq!((reply.status, reply.errors()), (422, vec![error]), "{sent}");
         assert_eq!(reply.pointers(), ["/data/attributes/correction"], "{sent}");
@@ -160,28 +134,28 @@ async fn a_correction_adds_to_the_balance() {
     let nothing = json!({"data": {"type": "balance-correction", "id": "1"}});
     let reply = app.patch("/accounts/1/balance-correction", nothing).await;
     assert_eq!(reply.errors(), ["100 correction - can't be blank"]);
-    assert_eq!(balances(&app).await, ["7.500000000001", "0.0"]);
+    assert_eq!(app.balances().await, ["7.500000000001", "0.0"]);
 }
 
 #[tokio::test]
 async fn limits_do_not_bind_the_balance_but_an_invalid_account_is_not_touched() {
-    let app = app().await;
-    assert_eq!(set(&app, "1", "1001", json!(-999_990)).await.status, 200);
+    let app = app_with_accounts().await;
+    assert_eq!(app.set_balance("1", "1001", json!(-999_990)).await.status, 200);
     let connection = rusqlite::Connection::open(&app.database).unwrap();
     connection.execute("UPDATE accounts SET timezone = 'Gone/Zone'", ()).unwrap();
     let error = ["100 timezone - Gone/Zone is not a valid timezone"];
-    assert_eq!(set(&app, "1", "1001", json!(5)).await.errors(), error);
-    assert_eq!(correct(&app, "1", "1", json!(5)).await.errors(), error);
-    assert_eq!(balances(&app).await, ["-999990.0", "0.0"]);
+    assert_eq!(app.set_balance("1", "1001", json!(5)).await.errors(), error);
+    assert_eq!(app.correct("1", "1", json!(5)).await.errors(), error);
+    assert_eq!(app.balances().await, ["-999990.0", "0.0"]);
 }
 
 #[tokio::test]
 async fn every_movement_is_audited_and_standing_still_is_not() {
-    let app = app().await;
-    assert_eq!(set(&app, "1", "1001", json!(5)).await.status, 200);
-    assert_eq!(set(&app, "1", "1001", json!("5.000")).await.status, 200);
-    assert_eq!(correct(&app, "1", "1", json!("-1.5")).await.status, 200);
-    assert_eq!(correct(&app, "1", "1", json!(0)).await.status, 200);
+    let app = app_with_accounts().await;
+    assert_eq!(app.set_balance("1", "1001", json!(5)).await.status, 200);
+    assert_eq!(app.set_balance("1", "1001", json!("5.000")).await.status, 200);
+    assert_eq!(app.correct("1", "1", json!("-1.5")).await.status, 200);
+    assert_eq!(app.correct("1", "1", json!(0)).await.status, 200);
     let path = "/audit-records?filter[item-type]=accounts&filter[event_eq]=update&sort=id";
     let records = app.get(path).await.json();
     let changes: Vec<(Value, Value)> = records["data"]
@@ -202,7 +176,7 @@ async fn every_movement_is_audited_and_standing_still_is_not() {
 
 #[tokio::test]
 async fn the_documents_are_checked_like_all_others() {
-    let app = app().await;
+    let app = app_with_accounts().await;
     let own = json!({"type": "balances", "id": "1001"});
     for (path, data, error) in [
         ("1/balance", json!(null), "106 The required parameter, data, is missing."),

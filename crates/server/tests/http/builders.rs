@@ -4,8 +4,9 @@ use reqwest::header::HeaderMap;
 use rusqlite::Connection;
 use rusqlite::types::FromSql;
 use serde_json::{Value, json};
+use tollkeeper::commands::add_operator;
 
-use crate::support::{MEDIA_TYPE, Reply, TestApp, linkage};
+use crate::support::{MEDIA_TYPE, PASSWORD, Reply, TestApp, linkage};
 
 /// A server with one contractor; its id.
 pub async fn app_with_contractor() -> (TestApp, String) {
@@ -14,7 +15,29 @@ pub async fn app_with_contractor() -> (TestApp, String) {
     (app, contractor)
 }
 
+/// A server with two accounts: 1 with external id 1001, 2 with external id 1.
+pub async fn app_with_accounts() -> TestApp {
+    let app = TestApp::start().await;
+    app.open_two_accounts().await;
+    app
+}
+
+/// The same with a second operator, and a good token of theirs.
+pub async fn app_with_second_operator(name: &str) -> (TestApp, String) {
+    let app = TestApp::start().await;
+    add_operator(&app.app, name, PASSWORD, None).await.unwrap();
+    let token = app.app.tokens.issue(2, 0, app.app.now()).unwrap();
+    app.open_two_accounts().await;
+    (app, token)
+}
+
 impl TestApp {
+    async fn open_two_accounts(&self) {
+        let contractor = self.contractor("acme").await;
+        self.account(&contractor, json!({"name": "a", "external-id": 1001})).await;
+        self.account(&contractor, json!({"name": "b", "external-id": 1})).await;
+    }
+
     /// Creates a contractor that is both customer and vendor.
     pub async fn contractor(&self, name: &str) -> String {
         let attributes = json!({"name": name, "enabled": true, "vendor": true, "customer": true});
@@ -47,6 +70,60 @@ impl TestApp {
         self.patch(&format!("/{kind}/{id}"), json!({ "data": data })).await
     }
 
+    /// Asks for a payment of an account, with these attributes.
+    pub async fn payment(&self, account: &str, attributes: Value) -> Reply {
+        let links = json!({"account": linkage("accounts", account)});
+        let data = json!({"type": "payments", "attributes": attributes, "relationships": links});
+        self.post("/payments", json!({ "data": data })).await
+    }
+
+    /// Pays into an account and returns the payment's id.
+    pub async fn pay(&self, account: &str, amount: impl Into<Value>) -> String {
+        let links = json!({"account": linkage("accounts", account)});
+        self.create("payments", json!({"amount": amount.into()}), links).await
+    }
+
+    /// Takes a payment back.
+    pub async fn roll_back(&self, payment: &str) -> Reply {
+        let headers = [("accept", MEDIA_TYPE), ("authorization", &self.token)];
+        self.send("POST", &format!("/payments/{payment}/rollback"), &headers, "").await
+    }
+
+    /// Asks for a transaction of an account, with these attributes.
+    pub async fn transaction(&self, account: &str, attributes: Value) -> Reply {
+        let links = json!({"account": linkage("accounts", account)});
+        let data =
+            json!({"type": "transactions", "attributes": attributes, "relationships": links});
+        self.post("/transactions", json!({ "data": data })).await
+    }
+
+    /// Charges an account and returns the transaction's id.
+    pub async fn charge(&self, account: &str, amount: impl Into<Value>) -> String {
+        let links = json!({"account": linkage("accounts", account)});
+        self.create("transactions", json!({"amount": amount.into()}), links).await
+    }
+
+    /// Sets the balance of the account with this external id, at the URL of an account.
+    pub async fn set_balance(&self, url: &str, id: impl Into<Value>, balance: Value) -> Reply {
+        let attributes = json!({"balance": balance});
+        let data = json!({"type": "balances", "id": id.into(), "attributes": attributes});
+        let document = json!({ "data": data }).to_string();
+        self.write("PUT", &format!("/accounts/{url}/balance"), document).await
+    }
+
+    /// Corrects the balance of the account with this id, at the URL of an account.
+    pub async fn correct(&self, url: &str, id: impl Into<Value>, correction: Value) -> Reply {
+        let attributes = json!({"correction": correction});
+        let data = json!({"type": "balance-correction", "id": id.into(), "attributes": attributes});
+        self.patch(&format!("/accounts/{url}/balance-correction"), json!({ "data": data })).await
+    }
+
+    /// The balances of all accounts, in the order of their ids.
+    pub async fn balances(&self) -> Vec<String> {
+        let accounts = self.listed("/accounts?fields[accounts]=balance").await;
+        accounts.iter().map(|account| account["balance"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// The attributes of a record.
     pub async fn attributes(&self, path: &str) -> Value {
         let reply = self.get(path).await;
@@ -63,6 +140,14 @@ impl TestApp {
         records.map(|record| record["id"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// The attributes of the records of a list's page, in order.
+    pub async fn listed(&self, path: &str) -> Vec<Value> {
+        let reply = self.get(path).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.body);
+        let mut json = reply.json();
+        json["data"].as_array_mut().unwrap().iter_mut().map(|r| r["attributes"].take()).collect()
+    }
+
     /// How many records a list has on all its pages.
     pub async fn total(&self, path: &str) -> u64 {
         let reply = self.get(path).await;
@@ -72,13 +157,25 @@ impl TestApp {
 
     /// A write that holds only for the representation with this tag.
     pub async fn write_if(&self, method: &str, path: &str, tag: &str, document: &Value) -> Reply {
-        let headers = [
-            ("accept", MEDIA_TYPE),
-            ("content-type", MEDIA_TYPE),
-            ("authorization", &self.token),
-            ("if-match", tag),
-        ];
-        self.send(method, path, &headers, document.to_string()).await
+        self.write_with(&[("if-match", tag)], method, path, document.to_string()).await
+    }
+
+    /// A write with more headers than every write has.
+    pub async fn write_with(
+        &self,
+        headers: &[(&str, &str)],
+        method: &str,
+        path: &str,
+        body: impl Into<Vec<u8>>,
+    ) -> Reply {
+        let usual =
+            [("accept", MEDIA_TYPE), ("content-type", MEDIA_TYPE), ("authorization", &self.token)];
+        self.send(method, path, &[&usual, headers].concat(), body).await
+    }
+
+    /// Changes the database behind the server's back.
+    pub fn alter(&self, sql: &str) {
+        Connection::open(&self.database).unwrap().execute_batch(sql).unwrap();
     }
 
     /// One value out of the database itself.

@@ -8,14 +8,15 @@ use tokio::task::JoinSet;
 use crate::support::{Reply, TestApp};
 
 /// Runs all requests at once and returns their answers.
-async fn all_at_once<F>(requests: impl Iterator<Item = F>) -> Vec<Reply>
+pub async fn all_at_once<F>(requests: impl Iterator<Item = F>) -> Vec<Reply>
 where
     F: Future<Output = Reply> + Send + 'static,
 {
     requests.collect::<JoinSet<_>>().join_all().await
 }
 
-fn count(replies: &[Reply], status: u16) -> usize {
+/// How many answers have this status.
+pub fn count(replies: &[Reply], status: u16) -> usize {
     replies.iter().filter(|reply| reply.status == status).count()
 }
 
