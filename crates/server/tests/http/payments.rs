@@ -491,3 +491,29 @@ async fn of_many_rollbacks_exactly_one_succeeds() {
     assert_eq!(app.balances().await, ["7.0", "0.0"]);
     assert_eq!(app.total("/journal-entries").await, 3);
 }
+
+#[tokio::test]
+async fn an_external_id_is_no_longer_than_255_characters() {
+    let app = app_with_accounts().await;
+    let attributes = json!({"amount": 1, "external-id": "é".repeat(256)});
+    let reply = app.payment("1", attributes).await;
+    let error = "100 external-id - is too long (maximum is 255 characters)";
+    assert_eq!((reply.status, reply.errors()), (422, vec![error.to_owned()]));
+    assert_eq!(app.total("/payments").await, 0);
+}
+
+#[tokio::test]
+async fn ids_of_payments_and_keys_of_transactions_are_numbers_to_filters() {
+    let app = app_with_accounts().await;
+    for amount in 1..=3 {
+        app.pay("1", amount).await;
+        app.charge("1", amount).await;
+    }
+    app.charge("2", 4).await;
+    assert_eq!(app.ids("/payments?filter[id-gt]=1&filter[id_lteq]=2").await, ["2"]);
+    assert_eq!(app.ids("/payments?filter[id-not-in]=1,3").await, ["2"]);
+    assert_eq!(app.ids("/transactions?filter[account-id-eq]=2").await, ["4"]);
+    assert_eq!(app.ids("/transactions?sort=-account-id,-id").await, ["4", "3", "2", "1"]);
+    let refused = app.get("/transactions?filter[account_id_in]=1,x").await;
+    assert_eq!(refused.errors(), ["107 1,x is not a valid value for account_id_in."]);
+}
