@@ -1,6 +1,9 @@
-//! What the commands do: start the server, look after operators.
+//! What the commands do: start the server, look after operators, take files in.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -16,18 +19,21 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::api::API;
 use crate::app::App;
 use crate::auth::{hash_password, parse_network, random_password};
-use crate::cli::AdminCommand;
+use crate::cli::{AdminCommand, ImportCommand};
 use crate::clock;
 use crate::config::Config;
 use crate::demo;
 use crate::http::{Limits, Listener, Service, install_recorder, serve as serve_http};
 use crate::journal::open_books;
+use crate::payments::{Import, Tally};
 use crate::router::router;
 
 /// Name of the operator that an empty database gets.
 const FIRST_OPERATOR: &str = "admin";
 /// Shortest password that is accepted.
 const PASSWORD_CHARS_MIN: usize = 8;
+/// An import that refused rows exits with this.
+const ROWS_REFUSED: u8 = 1;
 
 async fn open(config: &Config) -> anyhow::Result<Arc<App>> {
     let store = Store::open(&config.database_url, API)?;
@@ -215,6 +221,40 @@ pub async fn token(config: Config, name: &str) -> anyhow::Result<()> {
     }
     println!("{}", app.tokens.issue(operator.id, operator.tokens_valid_from_secs, app.now())?);
     Ok(())
+}
+
+/// Takes records in from a file, `-` being standard input. The exit code tells whether all of
+/// them were taken.
+///
+/// # Errors
+/// One line that says why it cannot begin, or had to stop.
+pub async fn import(config: Config, command: ImportCommand) -> anyhow::Result<ExitCode> {
+    let ImportCommand::Payments { file, dry_run } = command;
+    let (name, source): (_, Box<dyn Read>) = if file.as_os_str() == "-" {
+        ("standard input".into(), Box::new(io::stdin()))
+    } else {
+        let source =
+            File::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        (file.file_name().unwrap_or_default().to_string_lossy(), Box::new(source))
+    };
+    // The header first: a file that cannot be meant leaves even a missing database alone.
+    let mut import = Import::begin(&name, source, dry_run)?;
+    let app = open(&config).await?;
+    let ended = import.run(&app).await;
+    println!("{}", summary(&import.tally, dry_run));
+    ended?;
+    Ok(if import.tally.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(ROWS_REFUSED) })
+}
+
+fn summary(tally: &Tally, dry_run: bool) -> String {
+    let Tally { posted, there_already, refused } = tally;
+    let (would_be, were) = if dry_run { ("would be ", "would be") } else { ("", "were") };
+    let mut summary = format!("{posted} payments {would_be}posted");
+    if *there_already > 0 {
+        write!(summary, ", {there_already} rows {were} there already").expect("text takes text");
+    }
+    write!(summary, ", {refused} rows {would_be}refused").expect("text takes text");
+    summary
 }
 
 async fn change_operator(

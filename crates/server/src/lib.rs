@@ -17,6 +17,7 @@ pub mod commands;
 pub mod config;
 pub mod contacts;
 pub mod contractors;
+pub mod csv;
 pub mod demo;
 pub mod error;
 pub mod http;

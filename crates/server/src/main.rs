@@ -12,12 +12,12 @@ use tracing_subscriber::EnvFilter;
 
 /// Threads for long lists, password checks and large compressions.
 const BLOCKING_THREADS_MAX: usize = 16;
-/// A command that cannot start exits with this.
+/// A command that cannot start, or had to stop, exits with this.
 const CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("tollkeeper: {error:#}");
             ExitCode::from(CANNOT_START)
@@ -25,10 +25,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let command = cli.command.unwrap_or(Command::Serve { demo: false });
     if matches!(command, Command::Openapi) {
-        return say(&openapi::document());
+        say(&openapi::document())?;
+        return Ok(ExitCode::SUCCESS);
     }
     let config = Config::load(cli.settings, cli.config.as_deref())?;
     let filter = EnvFilter::try_new(&config.log)
@@ -47,9 +48,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Serve { demo } => commands::serve(config, demo).await,
             Command::Admin(command) => commands::admin(config, command).await,
             Command::Token { name } => commands::token(config, &name).await,
+            Command::Import(command) => return commands::import(config, command).await,
             Command::Config(ConfigCommand::Check) => say(&config.shown()),
             Command::Openapi => Ok(()),
-        }
+        }?;
+        Ok(ExitCode::SUCCESS)
     })
 }
 

@@ -18,6 +18,7 @@ mod definitions;
 mod documents;
 mod founding;
 mod hostile;
+mod import;
 mod invoice_templates;
 mod linkages;
 mod listings;
