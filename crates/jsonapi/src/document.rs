@@ -4,7 +4,7 @@
 //! document ends them. Values that do not fit their attribute are no error of the document: they
 //! are reported together with the broken rules, as 422 with a pointer each.
 
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use crate::decode::{plain_text, read_value};
 use crate::definition::{Attribute, Relationship, Resource};
@@ -54,6 +54,15 @@ impl RecordDocument {
     /// 400 for anything that is no JSON object, or nests too deeply.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         Ok(Self { top: parse_object(body)? })
+    }
+
+    /// The document that sends these attributes and relationships, both objects, for a `kind`.
+    #[must_use]
+    pub fn of(kind: &str, attributes: Json, relationships: Json) -> Self {
+        let mut data = json!({ "type": kind });
+        data["attributes"] = attributes;
+        data["relationships"] = relationships;
+        Self { top: Map::from_iter([("data".to_owned(), data)]) }
     }
 
     /// The values that a create of `resource` sends.
@@ -259,6 +268,12 @@ fn read_linkage(relationship: &Relationship, linkage: &Json) -> Result<Option<i6
     }
 }
 
+/// What a relationship object holds to name one record.
+#[must_use]
+pub fn linkage(kind: &str, id: impl Into<Json>) -> Json {
+    json!({"data": {"type": kind, "id": id.into()}})
+}
+
 impl LinkageDocument {
     /// Reads the body of a relationship write.
     ///
@@ -323,8 +338,6 @@ fn nests_too_deeply(body: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::testing::{ACCOUNTS, BALANCES};
 

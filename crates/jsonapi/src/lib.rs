@@ -32,7 +32,7 @@ pub use definition::{
     Api, Attribute, Kind, OnDelete, Relationship, Resource, SelfLink, Target, Verbs, boolean,
     decimal, enumeration, id_list, integer, json, text, timestamp, to_one, uuid,
 };
-pub use document::{Input, LinkageDocument, Operation, RecordDocument, decode_linkage};
+pub use document::{Input, LinkageDocument, Operation, RecordDocument, decode_linkage, linkage};
 pub use error::{Error, Fault, Place, error_document, validation_errors};
 pub use filter::{Comparison, Filter, Operand, Test, instant};
 pub use naming::{integer_id, underscore};

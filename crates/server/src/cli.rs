@@ -47,6 +47,9 @@ pub enum Command {
         /// Name of the operator
         name: String,
     },
+    /// Take records in from files
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Prove every balance from the journal; exits with 1 and names each fault, if there is any
     Verify {
         /// Only the account with this id
@@ -97,6 +100,24 @@ pub enum AdminCommand {
     },
     /// List operators
     List,
+}
+
+/// What to take in.
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// Post the payments of a CSV file
+    ///
+    /// The first line names the columns: account-id or account-external-id, amount, and perhaps
+    /// notes, private-notes, external-id. Rows that are refused are printed with their line, the
+    /// others are posted. With external ids, a file may be imported again: what is there already
+    /// is not posted twice. Exits with 1 when rows were refused.
+    Payments {
+        /// The file; - is standard input
+        file: PathBuf,
+        /// Do everything, but keep nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// What to do with the configuration.

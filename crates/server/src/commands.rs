@@ -1,6 +1,8 @@
-//! What the commands do: start the server, look after operators.
+//! What the commands do: start the server, look after operators, take files in.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,19 +20,23 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::api::API;
 use crate::app::App;
 use crate::auth::{hash_password, parse_network, random_password};
-use crate::cli::AdminCommand;
+use crate::cli::{AdminCommand, ImportCommand};
 use crate::clock;
 use crate::config::Config;
 use crate::demo;
 use crate::http::{Limits, Listener, Service, install_recorder, serve as serve_http};
 use crate::jobs;
 use crate::journal::{Finding, Range, open_books, verify_slice};
+use crate::payments::{Import, Tally};
+use crate::progress::Progress;
 use crate::router::router;
 
 /// Name of the operator that an empty database gets.
 const FIRST_OPERATOR: &str = "admin";
 /// Shortest password that is accepted.
 const PASSWORD_CHARS_MIN: usize = 8;
+/// An import that refused rows exits with this.
+const ROWS_REFUSED: u8 = 1;
 
 async fn open(config: &Config) -> anyhow::Result<Arc<App>> {
     let store = Store::open(&config.database_url, API)?;
@@ -231,7 +237,7 @@ pub async fn token(config: Config, name: &str) -> anyhow::Result<()> {
 /// When the database cannot be read, or there is no such account.
 pub async fn verify(config: Config, account: Option<i64>) -> anyhow::Result<ExitCode> {
     let app = open(&config).await?;
-    let mut progress = Progress::start();
+    let progress = Progress::start();
     let (mut journals, mut entries, mut faults) = (0, 0, 0);
     let mut range = Some(account.map_or(Range::ALL, Range::of));
     while let Some(left) = range {
@@ -257,30 +263,38 @@ pub async fn verify(config: Config, account: Option<i64>) -> anyhow::Result<Exit
     Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// One line on a terminal that is written anew while work goes on.
-struct Progress {
-    on_terminal: bool,
-    shown: bool,
+/// Takes records in from a file, `-` being standard input. The exit code tells whether all of
+/// them were taken.
+///
+/// # Errors
+/// One line that says why it cannot begin, or had to stop.
+pub async fn import(config: Config, command: ImportCommand) -> anyhow::Result<ExitCode> {
+    let ImportCommand::Payments { file, dry_run } = command;
+    let (name, source): (_, Box<dyn Read>) = if file.as_os_str() == "-" {
+        ("standard input".into(), Box::new(io::stdin()))
+    } else {
+        let source =
+            File::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        (file.file_name().unwrap_or_default().to_string_lossy(), Box::new(source))
+    };
+    // The header first: a file that cannot be meant leaves even a missing database alone.
+    let mut import = Import::begin(&name, source, dry_run)?;
+    let app = open(&config).await?;
+    let ended = import.run(&app).await;
+    println!("{}", summary(&import.tally, dry_run));
+    ended?;
+    Ok(if import.tally.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(ROWS_REFUSED) })
 }
 
-impl Progress {
-    fn start() -> Self {
-        Self { on_terminal: io::stderr().is_terminal(), shown: false }
+fn summary(tally: &Tally, dry_run: bool) -> String {
+    let Tally { posted, there_already, refused } = tally;
+    let (would_be, were) = if dry_run { ("would be ", "would be") } else { ("", "were") };
+    let mut summary = format!("{posted} payments {would_be}posted");
+    if *there_already > 0 {
+        write!(summary, ", {there_already} rows {were} there already").expect("text takes text");
     }
-
-    fn show(&mut self, text: std::fmt::Arguments<'_>) {
-        if self.on_terminal {
-            eprint!("\r{text}");
-            self.shown = true;
-        }
-    }
-
-    fn clear(&mut self) {
-        if self.shown {
-            eprint!("\r\x1b[K");
-            self.shown = false;
-        }
-    }
+    write!(summary, ", {refused} rows {would_be}refused").expect("text takes text");
+    summary
 }
 
 async fn change_operator(

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
-use jsonapi::{Record, RecordDocument, error_document};
+use jsonapi::{Record, RecordDocument, error_document, linkage};
 use serde_json::{Value as Json, json};
 use store::Tx;
 
@@ -174,16 +174,9 @@ impl Filler<'_> {
             ENDPOINTS.iter().copied().find(|endpoint| endpoint.resource.kind == kind).ok_or_else(
                 || ApiError::Internal(anyhow!("{kind} is no resource of {}", API.prefix)),
             )?;
-        let body = json!({"data": {
-            "type": kind, "attributes": attributes, "relationships": relationships,
-        }});
-        let document = RecordDocument::parse(body.to_string().as_bytes())?;
+        let document = RecordDocument::of(kind, attributes, relationships);
         let input = document.create(endpoint.resource, Vec::new())?;
         let moment = Moment { now: self.moment.now, ..self.app.moment() };
         create(self.tx, &Caller::default(), endpoint, input, moment).await
     }
-}
-
-fn linkage(kind: &str, id: impl Into<Json>) -> Json {
-    json!({"data": {"type": kind, "id": id.into()}})
 }

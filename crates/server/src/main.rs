@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 /// Threads for long lists, password checks and large compressions.
 const BLOCKING_THREADS_MAX: usize = 16;
-/// A command that cannot start exits with this.
+/// A command that cannot start, or had to stop, exits with this.
 const CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {
@@ -48,6 +48,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Serve { demo } => commands::serve(config, demo).await?,
             Command::Admin(command) => commands::admin(config, command).await?,
             Command::Token { name } => commands::token(config, &name).await?,
+            Command::Import(command) => return commands::import(config, command).await,
             Command::Verify { account } => return commands::verify(config, account).await,
             Command::Config(ConfigCommand::Check) => say(&config.shown())?,
             Command::Openapi => {}

@@ -81,6 +81,23 @@ impl Tx {
         read_one(&self.connection, table, &sql, [to_sql(value)])
     }
 
+    /// The record whose attribute has this value, of those whose relationship has this key.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn find_within(
+        &mut self,
+        resource: &'static Resource,
+        (relationship, key): (&str, i64),
+        attribute: &str,
+        value: &Value,
+    ) -> Result<Option<Record>, StoreError> {
+        let table = Self::table(&self.tables, resource);
+        let (select, within) = (&table.select, table.key(relationship));
+        let sql = format!("{select} WHERE {} = $1 AND {within} = $2", table.named(attribute));
+        read_one(&self.connection, table, &sql, [to_sql(value), Sql::Integer(key)])
+    }
+
     /// Whether a record other than `except` has this value; of records whose relationship has
     /// this key, if `within` says so.
     ///

@@ -229,11 +229,11 @@ fn balance_line(kind: &str, time: &str, balance: Decimal) -> Vec<String> {
 }
 
 /// Lines of CSV that wait to be sent.
-struct Lines(csv::Writer<Vec<u8>>);
+struct Lines(::csv::Writer<Vec<u8>>);
 
 impl Default for Lines {
     fn default() -> Self {
-        Self(csv::Writer::from_writer(Vec::new()))
+        Self(::csv::Writer::from_writer(Vec::new()))
     }
 }
 

@@ -2,10 +2,12 @@
 
 use crate::rest::Endpoint;
 
+mod import;
 mod operations;
 mod resource;
 mod routes;
 
+pub use import::{Import, Tally};
 pub use operations::post_payment;
 pub use resource::PAYMENTS;
 pub use routes::router;

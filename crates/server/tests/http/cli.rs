@@ -209,7 +209,7 @@ fn config_check_shows_what_would_be_used_and_no_secret() {
 #[test]
 fn every_command_explains_itself() {
     let here = Here::new();
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 16] = [
         &[],
         &["serve"],
         &["admin"],
@@ -220,6 +220,8 @@ fn every_command_explains_itself() {
         &["admin", "allow"],
         &["admin", "list"],
         &["token"],
+        &["import"],
+        &["import", "payments"],
         &["openapi"],
         &["config"],
         &["config", "check"],
@@ -243,7 +245,7 @@ fn every_command_explains_itself() {
         }
     }
     let top = here.run(&["help"]).well();
-    for command in ["serve", "admin", "token", "openapi", "config", "TOLLKEEPER_SECRET"] {
+    for command in ["serve", "admin", "token", "import", "openapi", "config", "TOLLKEEPER_SECRET"] {
         assert!(top.contains(command), "{top}");
     }
     let version = here.run(&["--version"]).well();
@@ -255,6 +257,8 @@ fn every_command_explains_itself() {
         &["serve", "--nonsense"],
         &["serve", "--token-lifetime-secs", "x"],
         &["config"],
+        &["import"],
+        &["import", "payments"],
         &["serve", "--secret", "x"],
         &["serve", "--admin-password", "a good password"],
     ] {

@@ -19,6 +19,7 @@ mod documents;
 mod founding;
 mod hostile;
 mod idempotency;
+mod import;
 mod invoice_templates;
 mod journal;
 mod linkages;
