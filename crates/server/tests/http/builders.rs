@@ -8,6 +8,11 @@ use tollkeeper::commands::add_operator;
 
 use crate::support::{MEDIA_TYPE, PASSWORD, Reply, TestApp, linkage};
 
+/// The external id of an account with this id that [`TestApp::accounts`] made.
+pub fn external_id(account: i64) -> i64 {
+    1_000 + account
+}
+
 /// A server with one contractor; its id.
 pub async fn app_with_contractor() -> (TestApp, String) {
     let app = TestApp::start().await;
@@ -62,6 +67,15 @@ impl TestApp {
         let reply = self.open(contractor, attributes).await;
         assert_eq!(reply.status, 201, "{}", reply.body);
         reply.json()["data"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Creates a contractor with this many accounts, the first of this database.
+    pub async fn accounts(&self, count: i64) {
+        let contractor = self.contractor("acme").await;
+        for id in 1..=count {
+            let attributes = json!({"name": format!("a{id}"), "external-id": external_id(id)});
+            assert_eq!(self.account(&contractor, attributes).await, id.to_string());
+        }
     }
 
     /// `PATCH` of a record with these attributes.

@@ -1,10 +1,15 @@
 //! Many at once: unique names, lost updates, sums that add up.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use decimal::Decimal;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::movements::{Movement, Wish, reckon};
+use crate::proof::{entries, look, verify};
 use crate::support::{Reply, TestApp};
 
 /// Runs all requests at once and returns their answers.
@@ -144,4 +149,117 @@ async fn a_write_can_demand_the_state_it_knows() {
     assert_eq!(app.write_if("PATCH", template, &tag().await, &link).await.status, 204);
     assert_eq!(app.write_if("DELETE", path, stale, &Value::Null).await.status, 412);
     assert_eq!(app.write_if("DELETE", path, &tag().await, &Value::Null).await.status, 204);
+}
+
+/// Sends what each writer asks for, one after the other, all writers at once, while the proof is
+/// made again and again. Returns how many entries there are, and where the balances stand.
+async fn write_at_once(
+    app: &Arc<TestApp>,
+    writers: impl Iterator<Item = Vec<Movement>>,
+) -> (usize, BTreeMap<i64, Decimal>) {
+    let writers: Vec<_> = writers.collect();
+    let movements = writers.concat();
+    let mut writing: JoinSet<()> = JoinSet::new();
+    for writer in writers {
+        let app = Arc::clone(app);
+        writing.spawn(async move {
+            for movement in writer {
+                let reply = app.ask(&movement).await;
+                assert!(movement.is_done(&reply), "{movement:?} {reply:?}");
+            }
+        });
+    }
+    let ends = async { while writing.join_next().await.transpose().unwrap().is_some() {} };
+    tokio::pin!(ends);
+    while tokio::time::timeout(Duration::from_millis(50), &mut ends).await.is_err() {
+        let database = app.database.clone();
+        tokio::task::spawn_blocking(move || verify(&database)).await.unwrap();
+    }
+    verify(&app.database);
+    let entries = entries(&look(&app.database));
+    let (counts, balances) = reckon(&entries, &movements);
+    assert!(counts.values().all(|count| *count == 1) && counts.len() == movements.len());
+    (entries.len(), balances)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_writers_of_one_balance_add_up_exactly() {
+    let app = Arc::new(TestApp::start().await);
+    app.accounts(1).await;
+    app.update("accounts", "1", json!({"balance-low-threshold": 1})).await;
+    let mut sum = 0;
+    let writers = (0..64).map(|writer: i128| {
+        let wishes = (0..6).map(|number| {
+            let units = (writer * 6 + number + 1) * 1_234_567_890_123;
+            let amount = Decimal::from_units(if number < 3 { units } else { -units }).unwrap();
+            let is_charge = number % 3 == 1;
+            sum += if is_charge { -amount.units() } else { amount.units() };
+            let wish = match number % 3 {
+                0 => Wish::Pay(amount, None),
+                1 => Wish::Charge(amount),
+                _ => Wish::Correct(amount),
+            };
+            let mark = format!("{writer}-{number}");
+            Movement { account: 1, wish, mark, is_keyed: writer % 2 == 0 }
+        });
+        wishes.collect()
+    });
+    let (count, balances) = write_at_once(&app, writers).await;
+    assert_eq!((count, balances[&1]), (384, Decimal::from_units(sum).unwrap()));
+    assert_eq!(app.attributes("/accounts/1").await["balance"], balances[&1].to_string());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_accounts_moved_crosswise_never_block() {
+    let app = Arc::new(TestApp::start().await);
+    app.accounts(2).await;
+    let writers = (0..32).map(|writer| {
+        let amount = Decimal::from_int(writer + 1);
+        let there_and_back = [(1, amount), (2, -amount)];
+        let order = if writer % 2 == 0 { [0, 1, 0, 1] } else { [1, 0, 1, 0] };
+        let wishes = order.into_iter().enumerate().map(|(number, end)| {
+            let (account, amount) = there_and_back[end];
+            let mark = format!("{writer}-{number}");
+            Movement { account, wish: Wish::Correct(amount), mark, is_keyed: false }
+        });
+        wishes.collect()
+    });
+    let written = tokio::time::timeout(Duration::from_mins(1), write_at_once(&app, writers));
+    let (_, balances) = written.await.expect("nobody blocks");
+    let sum = Decimal::from_int(2 * (1..=32).sum::<i64>());
+    assert_eq!(balances, BTreeMap::from([(1, sum), (2, -sum)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_movements_of_one_known_balance_exactly_one_succeeds() {
+    let app = Arc::new(TestApp::start().await);
+    app.accounts(1).await;
+    let set = |n: i64| {
+        (
+            "/accounts/1/balance",
+            json!({"type": "balances", "id": "1001", "attributes": {"balance": n}}),
+        )
+    };
+    let correct = |n: i64| {
+        let attributes = json!({"correction": n});
+        let data = json!({"type": "balance-correction", "id": "1", "attributes": attributes});
+        ("/accounts/1/balance-correction", data)
+    };
+    let cases: [&dyn Fn(i64) -> (&'static str, Value); 2] = [&set, &correct];
+    for (round, document) in cases.into_iter().enumerate() {
+        let (path, data) = document(1_000);
+        let tag = app.patch(path, json!({ "data": data })).await.header("etag").to_owned();
+        let replies = all_at_once((1..=64).map(|n| {
+            let (app, tag, (path, data)) = (Arc::clone(&app), tag.clone(), document(n));
+            async move { app.write_if("PATCH", path, &tag, &json!({ "data": data })).await }
+        }))
+        .await;
+        assert_eq!((count(&replies, 200), count(&replies, 412)), (1, 63), "{path}");
+        let winner = replies.iter().find(|reply| reply.status == 200).unwrap();
+        let balance = app.attributes("/accounts/1").await["balance"].take();
+        assert_eq!(winner.attribute("balance"), balance);
+        let entries: u32 = app.stored("SELECT count(*) FROM journal_entries");
+        assert_eq!(entries, [2, 4][round]);
+    }
+    verify(&app.database);
 }

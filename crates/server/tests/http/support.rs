@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use store::Store;
 use tokio::net::TcpListener;
@@ -15,6 +15,8 @@ use tollkeeper::app::App;
 use tollkeeper::clock::{self, Clock};
 use tollkeeper::commands::add_operator;
 use tollkeeper::http::{Limits, Listener, Service, install_recorder, serve};
+
+use crate::movements::Movement;
 
 /// The media type of JSON:API.
 pub const MEDIA_TYPE: &str = "application/vnd.api+json";
@@ -73,6 +75,17 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Sends a request and reads the answer.
+    ///
+    /// # Errors
+    /// When there is no whole answer.
+    pub async fn to(request: RequestBuilder) -> reqwest::Result<Self> {
+        let response = request.send().await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = String::from_utf8(response.bytes().await?.to_vec()).unwrap();
+        Ok(Self { status, headers, body })
+    }
+
     /// The body as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
@@ -122,6 +135,13 @@ impl Reply {
     }
 }
 
+/// A client that goes straight to the server.
+pub fn client() -> reqwest::Client {
+    // It can speak TLS, so it wants to know with what; only the first call counts.
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
 impl TestApp {
     /// Starts a server on an empty database with one operator, `admin`.
     pub async fn start() -> Self {
@@ -156,9 +176,7 @@ impl TestApp {
         tokio::spawn(serve(Listener { tcp, tls: None }, service, limits, async {
             let _ = stopped.await;
         }));
-        // The client can speak TLS, so it wants to know with what; only the first call counts.
-        let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = client();
         Self { app, address, token, database, client, _directory: directory, _stop: stop }
     }
 
@@ -185,10 +203,14 @@ impl TestApp {
             );
         }
         let request = self.client.request(method, url).headers(map).body(body.into());
-        let response = request.send().await.expect("the server answers");
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = String::from_utf8(response.bytes().await.unwrap().to_vec()).unwrap();
-        Reply { status, headers, body }
+        Reply::to(request).await.expect("the server answers")
+    }
+
+    /// Sends a movement as `admin`.
+    pub async fn ask(&self, movement: &Movement) -> Reply {
+        let origin = format!("http://{}", self.address);
+        let request = movement.request(&self.client, &origin, &self.token);
+        Reply::to(request).await.expect("the server answers")
     }
 
     /// `GET` as `admin`.
