@@ -39,7 +39,11 @@ const PASSWORD_CHARS_MIN: usize = 8;
 const ROWS_REFUSED: u8 = 1;
 
 async fn open(config: &Config) -> anyhow::Result<Arc<App>> {
-    let store = Store::open(&config.database_url, API)?;
+    prepare(config, Store::open(&config.database_url, API)?).await
+}
+
+/// Makes the application over an open database, whose books are open then too.
+async fn prepare(config: &Config, store: Store) -> anyhow::Result<Arc<App>> {
     let secret = config.secret.clone();
     let app = App::new(store, secret, config.token_lifetime_secs, clock::system).await?;
     open_books(&app.store, app.moment()).await?;
@@ -236,7 +240,7 @@ pub async fn token(config: Config, name: &str) -> anyhow::Result<()> {
 /// # Errors
 /// When the database cannot be read, or there is no such account.
 pub async fn verify(config: Config, account: Option<i64>) -> anyhow::Result<ExitCode> {
-    let app = open(&config).await?;
+    let app = prepare(&config, Store::open_existing(&config.database_url, API)?).await?;
     let progress = Progress::start();
     let (mut journals, mut entries, mut faults) = (0, 0, 0);
     let mut range = Some(account.map_or(Range::ALL, Range::of));

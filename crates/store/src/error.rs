@@ -67,6 +67,9 @@ pub enum OpenError {
     /// The address names a kind of database that this build does not know.
     #[error("database address {0:?} is not supported: use sqlite:PATH")]
     Address(String),
+    /// There is none.
+    #[error("there is no database {0}")]
+    Missing(String),
     /// The file's directory cannot be made.
     #[error("cannot create the database directory {path}: {reason}")]
     Directory {

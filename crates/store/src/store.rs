@@ -52,11 +52,7 @@ impl Store {
     /// # Errors
     /// One line for the operator: unknown address, unreadable file, newer schema.
     pub fn open(url: &str, api: Api) -> Result<Self, OpenError> {
-        let path = url
-            .strip_prefix("sqlite:")
-            .map(|path| path.strip_prefix("//").unwrap_or(path))
-            .filter(|path| !path.is_empty())
-            .ok_or_else(|| OpenError::Address(url.to_owned()))?;
+        let path = path_of(url)?;
         let file = Path::new(path);
         if let Some(directory) = file.parent().filter(|directory| !directory.exists()) {
             std::fs::create_dir_all(directory).map_err(|reason| OpenError::Directory {
@@ -72,6 +68,18 @@ impl Store {
         let pool = Arc::new(Pool::new(file.to_owned()));
         let long_lists = Arc::new(Semaphore::new(LONG_LISTS_MAX));
         Ok(Self { api, tables, lane, pool, long_lists, path: file.to_owned() })
+    }
+
+    /// Opens the database at `url` if there is one: for work that makes no sense on an empty one.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and when there is none.
+    pub fn open_existing(url: &str, api: Api) -> Result<Self, OpenError> {
+        let path = path_of(url)?;
+        if !Path::new(path).exists() {
+            return Err(OpenError::Missing(path.to_owned()));
+        }
+        Self::open(url, api)
     }
 
     /// The resources that the database holds.
@@ -190,4 +198,12 @@ impl Store {
             writes_waiting: self.lane.waiting(),
         }
     }
+}
+
+/// The file of an address `sqlite:PATH`.
+fn path_of(url: &str) -> Result<&str, OpenError> {
+    url.strip_prefix("sqlite:")
+        .map(|path| path.strip_prefix("//").unwrap_or(path))
+        .filter(|path| !path.is_empty())
+        .ok_or_else(|| OpenError::Address(url.to_owned()))
 }
