@@ -95,6 +95,11 @@ async fn respond(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
     }
     let query = Query::parse(call.api(), &JOURNAL_ENTRIES, &call.params, Scope::Write)?;
     query.check()?;
+    if let Some((position, _)) = query.include.branches.first() {
+        // Nothing comes after the entries but the balances.
+        let name = JOURNAL_ENTRIES.relationships[*position].name;
+        return Err(Error::invalid_include(name, JOURNAL_ENTRIES.kind).into());
+    }
     let (key, shown_id) = record_key(&id)?;
     let account = app.store.look(move |snapshot| snapshot.find(&ACCOUNTS, key)).await?;
     let account = account.ok_or_else(|| Error::record_not_found(&shown_id))?;
@@ -233,7 +238,8 @@ struct Lines(csv::Writer<Vec<u8>>);
 
 impl Default for Lines {
     fn default() -> Self {
-        Self(csv::Writer::from_writer(Vec::new()))
+        let mut form = csv::WriterBuilder::new();
+        Self(form.terminator(csv::Terminator::CRLF).from_writer(Vec::new()))
     }
 }
 
