@@ -87,7 +87,7 @@ fn statement() -> Value {
             "opening-balance": decimal,
             "closing-balance": decimal,
             "from": {"type": ["string", "null"], "format": "date-time"},
-            "to": {"type": "string", "format": "date-time"},
+            "to": {"type": ["string", "null"], "format": "date-time"},
             "total-count": {"type": "integer"},
         },
     });

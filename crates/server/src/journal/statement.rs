@@ -95,10 +95,14 @@ async fn respond(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
     }
     let query = Query::parse(call.api(), &JOURNAL_ENTRIES, &call.params, Scope::Write)?;
     query.check()?;
+    if let Some((position, _)) = query.include.branches.first() {
+        // Nothing comes after the entries but the balances.
+        let name = JOURNAL_ENTRIES.relationships[*position].name;
+        return Err(Error::invalid_include(name, JOURNAL_ENTRIES.kind).into());
+    }
     let (key, shown_id) = record_key(&id)?;
     let account = app.store.look(move |snapshot| snapshot.find(&ACCOUNTS, key)).await?;
     let account = account.ok_or_else(|| Error::record_not_found(&shown_id))?;
-    let now = app.now();
     let from = moment_of(&call, "from", &account)?;
     let to = moment_of(&call, "to", &account)?;
     if from.zip(to).is_some_and(|(from, to)| from > to) {
@@ -114,7 +118,7 @@ async fn respond(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
         Ok((opening, closing))
     });
     let (opening, closing) = stands.await?;
-    let statement = Statement { account: key, from, to: to.unwrap_or(now), opening, closing };
+    let statement = Statement { account: key, from, to, opening, closing };
     if as_csv {
         let source = Source::start(|chunks| statement.write_csv(app, chunks));
         return Ok(Reply::streamed(StatusCode::OK, CSV, source));
@@ -128,7 +132,7 @@ async fn respond(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
 struct Statement {
     account: i64,
     from: Option<Timestamp>,
-    to: Timestamp,
+    to: Option<Timestamp>,
     opening: Stand,
     closing: Stand,
 }
@@ -164,7 +168,7 @@ impl Statement {
             "opening-balance": self.opening.balance.to_string(),
             "closing-balance": self.closing.balance.to_string(),
             "from": self.from.map(shown),
-            "to": shown(self.to),
+            "to": self.to.map(shown),
             "total-count": self.closing.sequence - self.opening.sequence,
         });
         out.extend_from_slice(format!("],\"meta\":{meta}}}").as_bytes());
@@ -193,7 +197,8 @@ impl Statement {
                 return Ok(());
             }
         }
-        lines.push(&balance_line("closing balance", &shown(self.to), self.closing.balance));
+        let closed = self.to.map(shown).unwrap_or_default();
+        lines.push(&balance_line("closing balance", &closed, self.closing.balance));
         let _ = chunks.send(lines.take()).await;
         Ok(())
     }
@@ -233,7 +238,8 @@ struct Lines(::csv::Writer<Vec<u8>>);
 
 impl Default for Lines {
     fn default() -> Self {
-        Self(::csv::Writer::from_writer(Vec::new()))
+        let mut form = ::csv::WriterBuilder::new();
+        Self(form.terminator(::csv::Terminator::CRLF).from_writer(Vec::new()))
     }
 }
 

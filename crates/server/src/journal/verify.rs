@@ -17,6 +17,9 @@ const SLICE: u32 = 500;
 /// Findings that are told of one slice; more are counted.
 const FINDINGS_MAX: usize = 1_000;
 
+/// Below every account, those too that only a forged entry can belong to.
+const NOBODY: i64 = i64::MIN;
+
 /// Something that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -50,7 +53,7 @@ pub struct Range {
 
 impl Range {
     /// All there are.
-    pub const ALL: Self = Self { after: 0, last: i64::MAX };
+    pub const ALL: Self = Self { after: NOBODY, last: i64::MAX };
 
     /// One account.
     #[must_use]
@@ -133,7 +136,7 @@ struct Walk {
 impl Walk {
     fn new(owners: Vec<Owner>) -> Self {
         let owners = owners.into_iter();
-        Self { owners, account: 0, chain: Chain::default(), checked: Checked::default() }
+        Self { owners, account: NOBODY, chain: Chain::default(), checked: Checked::default() }
     }
 
     fn on(&mut self, stored: &Record) {

@@ -339,7 +339,11 @@ fn a_database_without_permission_is_named_in_one_line() {
     let as_root = std::fs::metadata(here.path()).is_ok_and(|_| is_root());
     let program = std::env::temp_dir().join(format!("tollkeeper-{}", std::process::id()));
     if as_root {
-        std::fs::copy(env!("CARGO_BIN_EXE_tollkeeper"), &program).unwrap();
+        // Written by another process: a file that this one writes cannot be run while a command
+        // that another test is just starting still holds it open.
+        let mut copy = Command::new("cp");
+        copy.arg(env!("CARGO_BIN_EXE_tollkeeper")).arg(&program);
+        assert!(copy.status().unwrap().success());
     } else {
         let closed = std::os::unix::fs::PermissionsExt::from_mode(0o000);
         std::fs::set_permissions(&path, closed).unwrap();

@@ -3,15 +3,16 @@
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::{MEDIA_TYPE, Reply};
+use crate::support::{MEDIA_TYPE, Reply, linkage};
 use crate::wire::Wire;
 
 /// The binary in `directory`, with nothing of the surroundings in its environment, listening on
@@ -180,6 +181,36 @@ pub async fn sign_in(address: SocketAddr, name: &str, password: &str) -> Option<
     reply.json()["jwt"].as_str().map(str::to_owned)
 }
 
+/// Creates a contractor and its accounts, with ids from 1, on a server without any.
+pub async fn open_accounts(address: SocketAddr, token: &str, accounts: Vec<Value>) {
+    let contractor = json!({"data": {"type": "contractors", "attributes": {
+        "name": "carrier", "enabled": true, "vendor": true, "customer": true,
+    }}});
+    let account = |attributes| {
+        json!({"data": {
+            "type": "accounts",
+            "attributes": attributes,
+            "relationships": {"contractor": linkage("contractors", "1")},
+        }})
+    };
+    let accounts = accounts.into_iter().map(|one| ("accounts", account(one)));
+    for (kind, document) in [("contractors", contractor)].into_iter().chain(accounts) {
+        let line = format!("POST /api/rest/admin/{kind}");
+        let reply = ask(address, &line, token, &document.to_string()).await;
+        assert_eq!(reply.status, 201, "{reply:?}");
+    }
+}
+
+/// Corrects the balance of an account.
+pub async fn correct(address: SocketAddr, token: &str, account: &str, by: &str) {
+    let document = json!({"data": {
+        "type": "balance-correction", "id": account, "attributes": {"correction": by},
+    }});
+    let line = format!("PATCH /api/rest/admin/accounts/{account}/balance-correction");
+    let reply = ask(address, &line, token, &document.to_string()).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+}
+
 /// How many records of this type there are, as their list tells.
 pub async fn count(address: SocketAddr, kind: &str, token: &str) -> Value {
     let reply = ask(address, &format!("GET /api/rest/admin/{kind}"), token, "").await;
@@ -196,6 +227,21 @@ impl Here {
     /// An empty directory.
     pub fn new() -> Self {
         Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    /// A directory with a copy of this database, where the commands look for theirs.
+    pub fn with_copy_of(database: &Path) -> Self {
+        let here = Self::new();
+        std::fs::create_dir(here.path().join("data")).unwrap();
+        let original = Connection::open(database).unwrap();
+        let copy = here.database();
+        original.execute("VACUUM INTO $1", [copy.to_str().unwrap()]).unwrap();
+        here
+    }
+
+    /// Its database.
+    pub fn database(&self) -> PathBuf {
+        self.path().join("data/tollkeeper.db")
     }
 
     /// Where its files are.

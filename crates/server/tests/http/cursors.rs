@@ -1,0 +1,176 @@
+//! Long lists are walked by cursor while they grow, and read along indexes.
+
+use std::collections::HashSet;
+
+use rusqlite::Connection;
+use serde_json::json;
+
+use crate::builders::app_with_contractor;
+use crate::support::TestApp;
+
+/// A server with accounts 1 and 2 whose balances have crossed their threshold 30 times each, at
+/// few different times.
+async fn app() -> TestApp {
+    let (app, contractor) = app_with_contractor().await;
+    for name in ["a", "b"] {
+        app.account(&contractor, json!({"name": name, "balance-high-threshold": 3})).await;
+    }
+    for number in 0..30 {
+        let at = format!("2026-01-02T12:00:{:02}Z", number / 7);
+        let by = if number % 2 == 0 { "4" } else { "-4" };
+        for account in ["1", "2"] {
+            app.post_at(account, &[(&at, by)]).await;
+        }
+    }
+    app
+}
+
+/// Ids of a whole list in the order that `query` asks for.
+async fn whole(app: &TestApp, list: &str, query: &str) -> Vec<String> {
+    app.ids(&format!("{list}?{query}page[size]=1000")).await
+}
+
+/// Follows a list's cursors from one of its ends, while both accounts move with every page.
+/// Returns the ids as they came.
+async fn walk(app: &TestApp, list: &str, query: &str, forwards: bool) -> Vec<String> {
+    let (end, link) = if forwards { ("after", "next") } else { ("before", "prev") };
+    let mut next = Some(format!("{list}?{query}page[size]=7&page[{end}]="));
+    let mut met = Vec::new();
+    let mut pages = 0;
+    while let Some(path) = next {
+        let reply = app.get(&path).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.body);
+        let page = reply.json();
+        let records = page["data"].as_array().unwrap().iter();
+        let mut ids: Vec<_> = records.map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+        if !forwards {
+            ids.reverse();
+        }
+        met.extend(ids);
+        let url = page["links"][link].as_str();
+        next = url.map(|url| url.split_once("/api/rest/admin").unwrap().1.to_owned());
+        let at = format!("2026-01-02T12:01:{pages:02}Z");
+        for account in ["1", "2"] {
+            app.post_at(account, &[(&at, "4"), (&at, "-4")]).await;
+        }
+        pages += 1;
+        assert!(pages < 60, "{list}?{query} has no end");
+    }
+    met
+}
+
+#[tokio::test]
+async fn a_walk_along_a_growing_list_meets_everything_once() {
+    for (list, query) in [
+        ("/journal-entries", ""),
+        ("/journal-entries", "sort=-id&"),
+        ("/journal-entries", "sort=created-at&"),
+        ("/journal-entries", "sort=-created-at&"),
+        ("/journal-entries", "sort=created-at,-id&"),
+        ("/journal-entries", "filter[account.id]=2&"),
+        ("/journal-entries", "filter[account.id]=2&sort=-created-at&"),
+        ("/journal-entries", "filter[account.id]=1&sort=sequence&"),
+        ("/journal-entries", "filter[account.id]=1&sort=-sequence&"),
+        ("/journal-entries", "filter[kind]=correction&sort=-created-at&"),
+        ("/events", ""),
+        ("/events", "sort=-created-at&"),
+        ("/events", "filter[account.id]=2&sort=-id&"),
+    ] {
+        let app = app().await;
+        for forwards in [true, false] {
+            let mut before = whole(&app, list, query).await;
+            let met = walk(&app, list, query, forwards).await;
+            let after = whole(&app, list, query).await;
+            if !forwards {
+                before.reverse();
+            }
+            let once: HashSet<&String> = met.iter().collect();
+            assert_eq!(once.len(), met.len(), "{list}?{query}: twice in {met:?}");
+            let there: HashSet<&String> = before.iter().collect();
+            let kept: Vec<&String> = met.iter().filter(|id| there.contains(id)).collect();
+            assert!(kept.iter().copied().eq(&before), "{list}?{query}: {met:?}, not {before:?}");
+            assert!(after.len() > before.len(), "{list}?{query} did not grow");
+            assert!(met.iter().all(|id| after.contains(id)), "{list}?{query}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_total_of_a_walk_is_that_of_its_beginning() {
+    let app = app().await;
+    for query in ["", "filter[account.id]=1&"] {
+        let list = format!("/journal-entries?{query}page[size]=10");
+        let first = app.get(&format!("{list}&page[after]=")).await.json();
+        let total = first["meta"]["total-count"].clone();
+        app.post_at("1", &[("2026-01-02T13:00:00Z", "4")]).await;
+        let next = first["links"]["next"].as_str().unwrap();
+        let second = app.get(next.split_once("/api/rest/admin").unwrap().1).await.json();
+        assert_eq!(second["meta"]["total-count"], total, "{query}");
+        let anew = app.get(&format!("{list}&page[after]=")).await.json();
+        assert_eq!(anew["meta"]["total-count"], total.as_u64().unwrap() + 1, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn no_order_of_the_long_lists_needs_sorting() {
+    let app = app().await;
+    let database = Connection::open(&app.database).unwrap();
+    for (table, rest) in [
+        ("journal_entries", "ORDER BY id LIMIT 50"),
+        ("journal_entries", "ORDER BY id DESC LIMIT 50"),
+        ("journal_entries", "WHERE id > $1 ORDER BY id LIMIT 50"),
+        ("journal_entries", "WHERE account_id = $1 ORDER BY id LIMIT 50"),
+        ("journal_entries", "WHERE account_id = $1 AND id < $2 ORDER BY id DESC LIMIT 50"),
+        ("journal_entries", "WHERE account_id = $1 ORDER BY sequence, id LIMIT 50"),
+        ("journal_entries", "WHERE account_id = $1 ORDER BY sequence DESC, id DESC LIMIT 50"),
+        (
+            "journal_entries",
+            "WHERE account_id = $1 AND (sequence, id) > ($2, $3) ORDER BY sequence, id LIMIT 50",
+        ),
+        ("journal_entries", "WHERE account_id = $1 ORDER BY created_at, id LIMIT 50"),
+        (
+            "journal_entries",
+            "WHERE account_id = $1 AND (created_at, id) < ($2, $3) \
+             ORDER BY created_at DESC, id DESC LIMIT 50",
+        ),
+        ("journal_entries", "ORDER BY created_at, id LIMIT 50"),
+        ("journal_entries", "ORDER BY created_at DESC, id DESC LIMIT 50"),
+        ("journal_entries", "WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT 50"),
+        // The last entry before a time, and the next entries of a statement.
+        (
+            "journal_entries",
+            "WHERE account_id = $1 AND created_at <= $2 ORDER BY created_at DESC, id DESC LIMIT 1",
+        ),
+        (
+            "journal_entries",
+            "WHERE account_id = $1 AND sequence > $2 AND sequence <= $3 ORDER BY sequence LIMIT 500",
+        ),
+        ("journal_entries", "WHERE account_id = $1 ORDER BY sequence DESC LIMIT 100"),
+        // A slice of accounts that are verified.
+        (
+            "journal_entries",
+            "WHERE account_id > $1 AND account_id <= $2 ORDER BY account_id, sequence",
+        ),
+        (
+            "journal_closures",
+            "WHERE account_id > $1 AND account_id <= $2 ORDER BY account_id, sequence",
+        ),
+        ("events", "ORDER BY id LIMIT 50"),
+        ("events", "WHERE account_id = $1 ORDER BY id LIMIT 50"),
+        ("events", "ORDER BY created_at DESC, id DESC LIMIT 50"),
+        ("balance_notifications", "ORDER BY created_at, id LIMIT 50"),
+        // What is forgotten.
+        ("balance_notifications", "WHERE created_at < $1 ORDER BY created_at LIMIT 200"),
+        ("first_answers", "WHERE created_at < $1 ORDER BY created_at LIMIT 200"),
+    ] {
+        let sql = format!("EXPLAIN QUERY PLAN SELECT * FROM {table} {rest}");
+        let mut statement = database.prepare(&sql).unwrap();
+        let count = statement.parameter_count();
+        let bound = rusqlite::params_from_iter(std::iter::repeat_n(1, count));
+        let lines = statement.query_map(bound, |row| row.get::<_, String>(3)).unwrap();
+        let plan = lines.collect::<Result<Vec<_>, _>>().unwrap().join("; ");
+        assert!(!plan.contains("TEMP B-TREE"), "{table} {rest}: {plan}");
+        let reads_all = plan.starts_with("SCAN") && rest.contains("WHERE");
+        assert!(!reads_all, "{table} {rest}: {plan}");
+    }
+}
