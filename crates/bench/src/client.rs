@@ -13,78 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::report::Measurement;
-
-/// One kind of request.
-#[derive(Clone, Copy)]
-pub struct Scenario {
-    /// What the table calls it.
-    pub name: &'static str,
-    /// Whether it goes to the constant answer.
-    pub constant: bool,
-    expected_status: &'static [u8; 3],
-    request: fn(number: u64, accounts: u64) -> (&'static str, String, String),
-}
-
-/// Everything that is measured. Creates come last: they change the size of the database.
-pub const SCENARIOS: [Scenario; 6] = [
-    Scenario {
-        name: "A constant 1 KB",
-        constant: true,
-        expected_status: b"200",
-        request: |_, _| ("GET", "/constant".into(), String::new()),
-    },
-    Scenario {
-        name: "GET one",
-        constant: false,
-        expected_status: b"200",
-        request: |number, accounts| ("GET", format!("/{}", pick(number, accounts)), String::new()),
-    },
-    Scenario {
-        name: "list page of 50",
-        constant: false,
-        expected_status: b"200",
-        request: |number, _| ("GET", format!("?page[number]={}", number % 20 + 1), String::new()),
-    },
-    Scenario {
-        name: "list, include contractor",
-        constant: false,
-        expected_status: b"200",
-        request: |number, _| {
-            ("GET", format!("?include=contractor&page[number]={}", number % 20 + 1), String::new())
-        },
-    },
-    Scenario {
-        name: "PATCH",
-        constant: false,
-        expected_status: b"200",
-        request: |number, accounts| {
-            let id = pick(number, accounts);
-            let vat = number % 100;
-            let body = format!(
-                r#"{{"data":{{"type":"accounts","id":"{id}","attributes":{{"vat":"{vat}.5"}}}}}}"#
-            );
-            ("PATCH", format!("/{id}"), body)
-        },
-    },
-    Scenario {
-        name: "POST create",
-        constant: false,
-        expected_status: b"201",
-        request: |number, _| ("POST", String::new(), founding_body(number)),
-    },
-];
-
-/// Spreads numbers over all accounts.
-fn pick(number: u64, accounts: u64) -> u64 {
-    number.wrapping_mul(0x9E37_79B9_7F4A_7C15) % accounts + 1
-}
-
-/// The founding document's body, under a name that no other request uses.
-fn founding_body(number: u64) -> String {
-    format!(
-        r#"{{"data":{{"type":"accounts","attributes":{{"name":"created {number}","min-balance":1,"max-balance":10,"vat":11,"origination-capacity":100,"termination-capacity":110,"total-capacity":100,"balance-low-threshold":90,"balance-high-threshold":95,"send-balance-notifications-to":[1],"timezone":"Europe/Kyiv"}},"relationships":{{"contractor":{{"data":{{"type":"contractors","id":4}}}}}}}}}}"#
-    )
-}
+use crate::scenarios::{Request, Scenario};
 
 /// Numbers requests over the whole run, so that no two creates are the same.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -98,17 +27,17 @@ pub async fn run(
     connections: usize,
     time: Duration,
 ) -> anyhow::Result<Measurement> {
-    let token: Arc<str> = token.into();
+    let token: Option<Arc<str>> = (!scenario.is_constant()).then(|| token.into());
     let started = Instant::now();
     let tasks: Vec<_> = (0..connections)
         .map(|_| {
-            let token = Arc::clone(&token);
+            let token = token.clone();
             tokio::spawn(async move {
                 let mut connection = Connection::open(address).await?;
                 let mut micros = Vec::new();
                 while started.elapsed() < time {
                     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-                    let request = encode(&scenario, number, accounts, &token);
+                    let request = (scenario.request)(number, accounts).encode(token.as_deref());
                     let sent = Instant::now();
                     connection.exchange(&request, scenario.expected_status).await?;
                     micros.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
@@ -121,30 +50,39 @@ pub async fn run(
     for task in tasks {
         micros.extend(task.await?.with_context(|| scenario.name)?);
     }
-    Ok(Measurement::of(scenario.name, connections, micros, started.elapsed()))
+    Ok(Measurement::of(scenario, accounts, connections, micros, started.elapsed()))
 }
 
-fn encode(scenario: &Scenario, number: u64, accounts: u64, token: &str) -> Vec<u8> {
-    let (method, target, body) = (scenario.request)(number, accounts);
-    let path = if scenario.constant { target } else { format!("/api/rest/admin/accounts{target}") };
-    let mut request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: example.org\r\naccept: application/vnd.api+json\r\n"
-    );
-    if !scenario.constant {
-        request.push_str("authorization: ");
-        request.push_str(token);
-        request.push_str("\r\n");
-    }
-    if !body.is_empty() {
-        let length = body.len();
-        request.push_str("content-type: application/vnd.api+json\r\ncontent-length: ");
-        request.push_str(&length.to_string());
-        request.push_str("\r\n");
-    }
-    request.push_str("\r\n");
-    request.push_str(&body);
-    request.into_bytes()
+/// How an answer of unknown length came.
+#[derive(Clone, Copy, Debug)]
+pub struct Streamed {
+    /// Time until the first bytes of its body.
+    pub first_bytes: Duration,
+    /// Time until its end.
+    pub whole: Duration,
 }
+
+/// Asks once for something that is sent while it is made.
+pub async fn stream(address: SocketAddr, token: &str, path: String) -> anyhow::Result<Streamed> {
+    let mut stream = Connection::open(address).await?.stream;
+    let sent = Instant::now();
+    stream.write_all(&Request::get(path).encode(Some(token))).await?;
+    let mut answer = Vec::new();
+    let mut first_bytes = None;
+    while !answer.ends_with(LAST_CHUNK) {
+        if stream.read_buf(&mut answer).await? == 0 {
+            bail!("the answer has no end: {}", String::from_utf8_lossy(&answer));
+        }
+        if find(&answer, b"\r\n\r\n").is_some_and(|head| answer.len() > head + 4) {
+            first_bytes.get_or_insert_with(|| sent.elapsed());
+        }
+    }
+    let whole = sent.elapsed();
+    Ok(Streamed { first_bytes: first_bytes.unwrap_or(whole), whole })
+}
+
+/// How a body ends that is sent in chunks.
+const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 
 struct Connection {
     stream: TcpStream,

@@ -5,8 +5,12 @@
 //! on the same cores as the server.
 
 mod client;
+mod fill;
+mod goals;
+mod journal;
 mod limit;
 mod report;
+mod scenarios;
 mod server;
 
 use std::path::PathBuf;
@@ -14,7 +18,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use report::{Measurement, Report};
+use report::Report;
+use scenarios::SCENARIOS;
 use server::ServerProcess;
 
 #[derive(Clone, Debug, Parser)]
@@ -26,6 +31,9 @@ struct Arguments {
     /// Connections at once, one measurement each
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64])]
     connections: Vec<usize>,
+    /// Journal entries that are posted in process and verified; 0 leaves this out
+    #[arg(long, default_value_t = 300_000)]
+    entries: u64,
     /// Seconds for each measurement
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
@@ -45,23 +53,26 @@ enum Role {
     /// The server under test
     #[command(hide = true)]
     Serve {
-        /// Its database file
-        database: PathBuf,
+        /// Where its database is
+        directory: PathBuf,
     },
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    if let Some(Role::Serve { database }) = arguments.role {
-        return server::serve(&database).await;
+    if let Some(Role::Serve { directory }) = arguments.role {
+        return server::serve(&directory).await;
     }
     let time = Duration::from_secs_f64(arguments.seconds);
-    let mut report = Report::default();
-    report.insert_limit_per_sec = limit::inserts_per_sec(time)?;
+    let insert_limit_per_sec = limit::inserts_per_sec(time)?;
+    let mut report = Report { insert_limit_per_sec, ..Report::default() };
     println!("G  group-commit inserts of accounts: {:.0}/s", report.insert_limit_per_sec);
     for &accounts in &arguments.accounts {
         measure(&mut report, accounts, &arguments, time).await?;
+    }
+    if arguments.entries > 0 {
+        report.journal = Some(journal::measure(arguments.entries).await?);
     }
     report.print();
     if let Some(directory) = arguments.out.parent() {
@@ -81,16 +92,15 @@ async fn measure(
     time: Duration,
 ) -> anyhow::Result<()> {
     let process = ServerProcess::start(accounts).await?;
-    let chosen = client::SCENARIOS
-        .into_iter()
-        .filter(|scenario| scenario.constant || scenario.name.contains(&arguments.only));
+    let chosen = SCENARIOS.into_iter().filter(|scenario| {
+        accounts >= scenario.accounts_min
+            && (scenario.is_constant() || scenario.name.contains(&arguments.only))
+    });
     for &connections in &arguments.connections {
         for scenario in chosen.clone() {
-            let target = if scenario.constant { process.constant } else { process.address };
+            let target = if scenario.is_constant() { process.constant } else { process.address };
             let run = client::run(scenario, target, &process.token, accounts, connections, time);
-            let mut measurement: Measurement = run.await?;
-            measurement.accounts = accounts;
-            report.add(measurement);
+            report.add(run.await?);
         }
     }
     report.peak_memory_mib.push((accounts, process.peak_memory_mib()?));

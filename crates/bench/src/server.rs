@@ -12,24 +12,16 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use jsonapi::{Id, Record, Value};
-use store::{NewOperator, Store, StoreError};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
-use tollkeeper::accounts::ACCOUNTS;
-use tollkeeper::api::API;
 use tollkeeper::app::App;
 use tollkeeper::clock;
-use tollkeeper::contractors::CONTRACTORS;
 use tollkeeper::http::{Limits, Listener, Service, install_recorder};
 use tower::ServiceExt;
-use uuid::Uuid;
 
-/// Contractors that own the accounts.
-const CONTRACTORS_COUNT: i64 = 100;
-/// Accounts added in one transaction.
-const SLICE: u64 = 1_000;
+use crate::fill;
 
 /// A running server.
 pub struct ServerProcess {
@@ -40,19 +32,23 @@ pub struct ServerProcess {
     pub constant: SocketAddr,
     /// A token that does not expire.
     pub token: String,
-    _directory: tempfile::TempDir,
+    _directory: TempDir,
 }
 
 impl ServerProcess {
     /// Starts a server on a fresh database with that many accounts.
     pub async fn start(accounts: u64) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
-        let database = directory.path().join("bench.db");
         eprintln!("filling a database with {accounts} accounts …");
-        fill(&database, accounts).await?;
+        drop(fill::database(directory.path(), accounts).await?);
+        Self::over(directory).await
+    }
+
+    /// Starts a server on the database of this directory, which goes with it.
+    pub async fn over(directory: TempDir) -> anyhow::Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .arg("serve")
-            .arg(&database)
+            .arg(directory.path())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
@@ -80,8 +76,8 @@ impl ServerProcess {
 }
 
 /// Runs in the child: serves until it is killed, after saying where.
-pub async fn serve(database: &Path) -> anyhow::Result<()> {
-    let store = Store::open(&format!("sqlite:{}", database.display()), API)?;
+pub async fn serve(directory: &Path) -> anyhow::Result<()> {
+    let store = fill::open(directory)?;
     install_recorder()?;
     let app = App::new(store, Some("benchmark".to_owned()), 0, clock::system).await?;
     let token = app.tokens.issue(1, 0, app.now())?;
@@ -115,60 +111,4 @@ async fn serve_constant(listener: TcpListener) {
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
-}
-
-async fn fill(database: &Path, accounts: u64) -> anyhow::Result<()> {
-    let store = Store::open(&format!("sqlite:{}", database.display()), API)?;
-    let operator = NewOperator {
-        name: "bench".to_owned(),
-        password_hash: String::new(),
-        allowed_ips: None,
-        created_at: clock::system(),
-    };
-    let prepared: Result<(), StoreError> = store
-        .write(async move |tx| {
-            tx.insert_operator(&operator).await?;
-            for number in 0..CONTRACTORS_COUNT {
-                let mut values = CONTRACTORS.defaults();
-                values[0] = Value::text(format!("contractor {number}"));
-                for flag in ["enabled", "vendor", "customer"] {
-                    values[CONTRACTORS.attribute(flag).unwrap_or_default()] = Value::Bool(true);
-                }
-                tx.insert(&CONTRACTORS, values, vec![None]).await?;
-            }
-            Ok(())
-        })
-        .await;
-    prepared?;
-    let mut next = 0;
-    while next < accounts {
-        let slice = next..accounts.min(next + SLICE);
-        next = slice.end;
-        let filled: Result<(), StoreError> = store
-            .write(async move |tx| {
-                for number in slice {
-                    let Record { values, links, .. } = account(number);
-                    tx.insert(&ACCOUNTS, values, links).await?;
-                }
-                Ok(())
-            })
-            .await;
-        filled?;
-    }
-    Ok(())
-}
-
-fn account(number: u64) -> Record {
-    let mut values = ACCOUNTS.defaults();
-    let mut set = |name, value| values[ACCOUNTS.attribute(name).unwrap_or_default()] = value;
-    set("name", Value::text(format!("account {number}")));
-    set(
-        "uuid",
-        Value::Uuid(Uuid::from_u64_pair(number.wrapping_mul(0x9E37_79B9_7F4A_7C15), number)),
-    );
-    set("external-id", Value::Int(i64::try_from(number).unwrap_or_default()));
-    set("origination-capacity", Value::Int(100));
-    set("termination-capacity", Value::Int(110));
-    let contractor = i64::try_from(number).unwrap_or_default() % CONTRACTORS_COUNT + 1;
-    Record { id: Id::Int(0), values, links: vec![Some(contractor), None] }
 }

@@ -185,10 +185,8 @@ impl Tx {
     ) -> Result<Record, StoreError> {
         let table = Self::table(&self.tables, resource);
         let columns = values.iter().map(to_sql).chain(links.iter().map(|link| link_to_sql(*link)));
-        let id: i64 = self
-            .connection
-            .prepare_cached(&table.insert)?
-            .query_row(params_from_iter(columns), |row| row.get(0))?;
+        let id =
+            self.connection.prepare_cached(&table.insert)?.insert(params_from_iter(columns))?;
         let record = Record { id: Id::Int(id), values, links };
         self.follow(resource, None, Some(&record))?;
         Ok(record)

@@ -21,6 +21,7 @@ pub struct Table {
     /// `SELECT id, … FROM …`, to be continued with a condition.
     pub select: String,
     pub select_one: String,
+    /// Without `RETURNING`, for which SQLite would make a table and journal each statement apart.
     pub insert: String,
     pub delete: String,
 }
@@ -40,10 +41,7 @@ impl Table {
         Self {
             resource,
             select_one: format!("{select} WHERE id = $1"),
-            insert: format!(
-                "INSERT INTO {name} ({listed}) VALUES ({}) RETURNING id",
-                markers.join(", ")
-            ),
+            insert: format!("INSERT INTO {name} ({listed}) VALUES ({})", markers.join(", ")),
             delete: format!("DELETE FROM {name} WHERE id = $1"),
             select,
             name,

@@ -1,0 +1,69 @@
+//! The journal: how fast entries are made and proved without HTTP, and how a long statement comes.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use store::Store;
+use tollkeeper::journal::{Range, verify_slice};
+
+use crate::client::{self, Streamed};
+use crate::fill;
+use crate::scenarios::PAID_ACCOUNTS;
+use crate::server::ServerProcess;
+
+/// What was measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Journal {
+    /// Entries, over [`PAID_ACCOUNTS`].
+    pub entries: u64,
+    /// Payments posted by the writer alone, many in one operation.
+    pub posted_per_sec: f64,
+    /// What `tollkeeper verify` checks.
+    pub verified_per_sec: f64,
+    /// The statement of an account with [`STATEMENT_ENTRIES`] and more.
+    pub statement: Streamed,
+}
+
+/// Entries that one account has at least.
+pub const STATEMENT_ENTRIES: u64 = 10_000;
+
+/// Makes a database with that many entries and proves it.
+pub async fn measure(entries: u64) -> anyhow::Result<Journal> {
+    let directory = tempfile::tempdir()?;
+    let store = fill::database(directory.path(), PAID_ACCOUNTS).await?;
+    eprintln!("posting {entries} payments …");
+    let started = Instant::now();
+    fill::post_payments(&store, entries, PAID_ACCOUNTS).await?;
+    let posted_per_sec = rate(entries, started.elapsed());
+    let verified_per_sec = verify(&store, entries).await?;
+    fill::post_payments(&store, STATEMENT_ENTRIES, 1).await?;
+    drop(store);
+    let process = ServerProcess::over(directory).await?;
+    let path = "/accounts/1/statement".to_owned();
+    let statement = client::stream(process.address, &process.token, path).await?;
+    Ok(Journal { entries, posted_per_sec, verified_per_sec, statement })
+}
+
+/// Proves every journal; returns the entries proved per second.
+async fn verify(store: &Store, entries: u64) -> anyhow::Result<f64> {
+    let started = Instant::now();
+    let mut proved = 0;
+    let mut range = Some(Range::ALL);
+    while let Some(left) = range {
+        let (checked, rest) = verify_slice(store, left).await?;
+        if let Some(finding) = checked.findings.first() {
+            bail!("account {}: {}", finding.account, finding.message);
+        }
+        proved += checked.entries;
+        range = rest;
+    }
+    if proved != entries {
+        bail!("{entries} entries were made, {proved} were proved");
+    }
+    Ok(rate(proved, started.elapsed()))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate")]
+fn rate(count: u64, time: Duration) -> f64 {
+    count as f64 / time.as_secs_f64()
+}
