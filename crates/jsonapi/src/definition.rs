@@ -471,6 +471,19 @@ pub enum SelfLink {
     None,
 }
 
+/// The records of one owner are numbered in the order in which they came to be. A list of them is
+/// walked along the numbers, whichever of the orders that are the same it asks for: one index on
+/// owner and number serves them all.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbering {
+    /// The relationship to the owner.
+    pub owner: &'static str,
+    /// The attribute that holds the number; never null.
+    pub number: &'static str,
+    /// Attributes that never fall as numbers and ids rise.
+    pub rises_with: &'static [&'static str],
+}
+
 /// What a delete does to, or demands of, other records.
 #[derive(Clone, Copy, Debug)]
 pub enum OnDelete {
@@ -527,6 +540,8 @@ pub struct Resource {
     /// `required` or `not_null`, and `required` relationships. An order by anything else comes in
     /// numbered pages only. Each order that is walked wants an index.
     pub cursors: bool,
+    /// How the records of one owner are numbered, if they are.
+    pub numbering: Option<Numbering>,
     /// Whether `filter[id_op]` is taken, with the operators of numbers.
     pub filterable_id: bool,
     /// What `links.self` says.
@@ -554,6 +569,7 @@ impl Resource {
         verbs: Verbs::ALL,
         paged: true,
         cursors: false,
+        numbering: None,
         filterable_id: false,
         self_link: SelfLink::Member,
         keyed_by_text: false,

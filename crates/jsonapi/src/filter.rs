@@ -244,6 +244,12 @@ fn shown(node: &Node) -> String {
 }
 
 impl NamedFilter {
+    /// Whether the filter holds for one exact value only.
+    pub(crate) fn names_one(&self) -> bool {
+        let one = |line: &String| csv_line(line).len() == 1;
+        self.operator == Exact && matches!(&self.value, Node::Scalar(line) if one(line))
+    }
+
     /// Reads the values; `None` is a filter that is ignored.
     pub(crate) fn read(&self, resource: &Resource) -> Result<Option<Filter>, Error> {
         let of_list = matches!(self.value, Node::List(_));

@@ -29,8 +29,8 @@ mod walk;
 extern crate self as jsonapi;
 
 pub use definition::{
-    Api, Attribute, Kind, OnDelete, Relationship, Resource, SelfLink, Target, Verbs, boolean,
-    decimal, enumeration, id_list, integer, json, text, timestamp, to_one, uuid,
+    Api, Attribute, Kind, Numbering, OnDelete, Relationship, Resource, SelfLink, Target, Verbs,
+    boolean, decimal, enumeration, id_list, integer, json, text, timestamp, to_one, uuid,
 };
 pub use document::{Input, LinkageDocument, Operation, RecordDocument, decode_linkage, linkage};
 pub use error::{Error, Fault, Place, error_document, validation_errors};

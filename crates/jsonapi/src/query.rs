@@ -120,7 +120,7 @@ impl Query {
             query.collect_into(resolve(resource, node), |query, filters| query.filters = filters);
         }
         if scope == Scope::List {
-            query.sort = sort(resource, params)?;
+            query.sort = along_numbers(resource, &query.filters, sort(resource, params)?);
             if resource.paged {
                 let page = page(resource, &query.sort, params);
                 query.collect_into(page, |query, (page, walk)| {
@@ -256,6 +256,31 @@ fn sort(resource: &'static Resource, params: &Params) -> Result<Vec<Sort>, Error
         order.push(Sort { target: Target::Id, descending });
     }
     Ok(order)
+}
+
+/// The same order by the numbers of one owner's records, where it is the same.
+fn along_numbers(resource: &Resource, filters: &[NamedFilter], sort: Vec<Sort>) -> Vec<Sort> {
+    let Some(numbering) = resource.numbering else { return sort };
+    let owner = resource.relationship(numbering.owner).map(Target::Relationship);
+    let of_one_owner =
+        filters.iter().any(|filter| Some(filter.target) == owner && filter.names_one());
+    let rises = |target| match target {
+        Target::Id => true,
+        Target::Attribute(at) => {
+            let name = resource.attributes[at].name;
+            name == numbering.number || numbering.rises_with.contains(&name)
+        }
+        Target::Relationship(_) => false,
+    };
+    let descending = sort.first().is_some_and(|first| first.descending);
+    let is_same = sort.iter().all(|sort| sort.descending == descending && rises(sort.target));
+    match resource.attribute(numbering.number) {
+        Some(number) if of_one_owner && is_same => {
+            let targets = [Target::Attribute(number), Target::Id];
+            targets.map(|target| Sort { target, descending }).into()
+        }
+        _ => sort,
+    }
 }
 
 fn sort_target(resource: &Resource, folded: &str) -> Option<Target> {
@@ -464,6 +489,24 @@ mod tests {
         }
         let expected = "114 contractor_id is not a valid sort criteria for accounts";
         assert_eq!(refusal("sort=contractor-id"), expected);
+    }
+
+    #[test]
+    fn a_list_of_one_owner_is_walked_along_its_numbers() {
+        let one = "filter[account.id]=7";
+        for sort in ["", "sort=id", "sort=created-at", "sort=created-at,id", "sort=sequence"] {
+            assert_eq!(order(&ENTRIES, &format!("{one}&{sort}")), "sequence,id", "{sort}");
+        }
+        assert_eq!(order(&ENTRIES, &format!("{one}&sort=-created-at")), "-sequence,-id");
+        for (query, expected) in [
+            ("filter[account.id]=7,8", "id"),
+            ("filter[account.id]=", "id"),
+            ("filter[id]=7", "id"),
+            ("filter[account.id]=7&sort=created-at,-id", "created-at,-id"),
+            ("filter[account.id]=7&sort=account-id", "account,id"),
+        ] {
+            assert_eq!(order(&ENTRIES, query), expected, "{query}");
+        }
     }
 
     #[test]

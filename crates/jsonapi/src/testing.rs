@@ -5,7 +5,7 @@
 
 use ::decimal::Decimal;
 use jsonapi::{
-    Api, Attribute, OnDelete, Relationship, Resource, SelfLink, Verbs, boolean, decimal,
+    Api, Attribute, Numbering, OnDelete, Relationship, Resource, SelfLink, Verbs, boolean, decimal,
     enumeration, id_list, integer, json, text, timestamp, to_one, uuid,
 };
 
@@ -88,12 +88,17 @@ pub static ENTRIES: Resource = Resource {
         json("detail", "What for.").filterable(),
     ],
     relationships: &[
-        to_one("account", "accounts").required().as_key(),
+        to_one("account", "accounts").required().filterable().as_key(),
         to_one("parent", "entries").filterable().as_key(),
         to_one("reason", "reasons"),
     ],
     verbs: Verbs::APPEND,
     cursors: true,
+    numbering: Some(Numbering {
+        owner: "account",
+        number: "sequence",
+        rises_with: &["created-at"],
+    }),
     filterable_id: true,
     ..Resource::PLAIN
 };

@@ -1,7 +1,6 @@
 //! One state of the database, for work that reads much of it: nothing that is written meanwhile
 //! shows.
 
-use jiff::Timestamp;
 use jsonapi::{Record, Resource};
 use rusqlite::Connection;
 
@@ -114,27 +113,6 @@ impl<'a> Snapshot<'a> {
         let mut records = Vec::new();
         read_many(self.connection, table, &sql, params, |record| records.push(record))?;
         Ok(records)
-    }
-
-    /// The last record that belongs to `owner` by this relationship and whose timestamp `by` is
-    /// not after `moment`; of several at that time, the one with the highest key.
-    ///
-    /// # Errors
-    /// When the statement fails.
-    pub fn last_until(
-        &self,
-        resource: &'static Resource,
-        (relationship, owner): (&str, i64),
-        by: &str,
-        moment: Timestamp,
-    ) -> Result<Option<Record>, StoreError> {
-        let table = self.tables.of(resource);
-        let (key, by) = (table.named(relationship), table.named(by));
-        let sql = format!(
-            "{} WHERE {key} = $1 AND {by} <= $2 ORDER BY {by} DESC, id DESC LIMIT 1",
-            table.select
-        );
-        read_one(self.connection, table, &sql, (owner, moment.as_microsecond()))
     }
 }
 

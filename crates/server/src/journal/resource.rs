@@ -1,7 +1,7 @@
 //! The journal on the wire: every change of a balance, and the journals of deleted accounts.
 
 use billing::journal::EntryKind;
-use jsonapi::{Resource, Verbs, decimal, enumeration, integer, text, timestamp, to_one};
+use jsonapi::{Numbering, Resource, Verbs, decimal, enumeration, integer, text, timestamp, to_one};
 
 /// The journal entry.
 pub static JOURNAL_ENTRIES: Resource = Resource {
@@ -36,6 +36,11 @@ pub static JOURNAL_ENTRIES: Resource = Resource {
     relationships: &[to_one("account", "accounts").required().filterable()],
     verbs: Verbs::READ,
     cursors: true,
+    numbering: Some(Numbering {
+        owner: "account",
+        number: "sequence",
+        rises_with: &["created-at"],
+    }),
     audited: false,
     ..Resource::PLAIN
 };

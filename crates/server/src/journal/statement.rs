@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
+use billing::journal::Head;
 use billing::timezone;
 use bytes::Bytes;
 use decimal::Decimal;
@@ -20,7 +21,9 @@ use serde_json::json;
 use store::{Snapshot, Store, StoreError};
 use tokio::sync::mpsc;
 
+use super::posting::head;
 use super::resource::JOURNAL_ENTRIES;
+use super::verify::read;
 use crate::accounts::ACCOUNTS;
 use crate::app::App;
 use crate::error::ApiError;
@@ -41,8 +44,8 @@ const TICK: SignedDuration = SignedDuration::from_micros(1);
 /// 400 for what is no time.
 pub async fn show_as_of(call: &Call, account: &mut Record) -> Result<(), ApiError> {
     let Some(moment) = moment_of(call, "as-of", account)? else { return Ok(()) };
-    let id = account.key();
-    let stand = call.app.store.look(move |snapshot| stand_at(snapshot, id, moment)).await?;
+    let (id, stand) = (account.key(), Stand::of(account));
+    let stand = call.app.store.look(move |snapshot| stand.at(snapshot, id, moment)).await?;
     ACCOUNTS.set(account, "balance", Value::Decimal(stand.balance));
     Ok(())
 }
@@ -54,14 +57,36 @@ struct Stand {
     balance: Decimal,
 }
 
-/// Where the journal stood when all entries up to this moment, inclusive, were made.
-fn stand_at(snapshot: &Snapshot<'_>, account: i64, moment: Timestamp) -> Result<Stand, StoreError> {
-    let owner = ("account", account);
-    let last = snapshot.last_until(&JOURNAL_ENTRIES, owner, "created-at", moment)?;
-    Ok(last.map_or_else(Stand::default, |entry| Stand {
-        sequence: JOURNAL_ENTRIES.value(&entry, "sequence").as_int().unwrap_or_default(),
-        balance: JOURNAL_ENTRIES.value(&entry, "balance-after").as_decimal().unwrap_or_default(),
-    }))
+impl Stand {
+    /// Where it stands when its account looks like this.
+    fn of(account: &Record) -> Self {
+        let Head { sequence, balance, .. } = head(account);
+        Self { sequence, balance }
+    }
+
+    /// Where it stood when all entries up to `moment`, inclusive, were made. Times rise with
+    /// numbers, so the last of those entries is found by halving.
+    fn at(
+        self,
+        snapshot: &Snapshot<'_>,
+        account: i64,
+        moment: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let (mut found, mut last) = (Self::default(), self.sequence);
+        while found.sequence < last {
+            let middle = found.sequence + (last - found.sequence + 1) / 2;
+            let (owner, range) = (("account", account), (middle - 1, last));
+            let next = snapshot.between(&JOURNAL_ENTRIES, owner, "sequence", range, 1)?;
+            let next = next.first().and_then(read).map(|(entry, _)| entry);
+            match next.filter(|entry| entry.created_at <= moment) {
+                Some(entry) => {
+                    found = Self { sequence: entry.sequence, balance: entry.balance_after };
+                }
+                None => last = middle - 1,
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// The moment that a parameter names, in the account's zone unless it has an offset.
@@ -109,13 +134,11 @@ async fn respond(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
         return Err(Error::bad_request("from is after to.").into());
     }
     let before = |moment: Timestamp| moment.checked_sub(TICK).unwrap_or(moment);
+    let stand = Stand::of(&account);
     let stands = app.store.look(move |snapshot| {
-        let opening = match from {
-            Some(from) => stand_at(snapshot, key, before(from))?,
-            None => Stand::default(),
-        };
-        let closing = stand_at(snapshot, key, to.map_or(Timestamp::MAX, before))?;
-        Ok((opening, closing))
+        let at = |moment| stand.at(snapshot, key, before(moment));
+        let opening = from.map_or(Ok(Stand::default()), at)?;
+        Ok((opening, to.map_or(Ok(stand), at)?))
     });
     let (opening, closing) = stands.await?;
     let statement = Statement { account: key, from, to, opening, closing };

@@ -119,28 +119,16 @@ async fn no_order_of_the_long_lists_needs_sorting() {
         ("journal_entries", "ORDER BY id LIMIT 50"),
         ("journal_entries", "ORDER BY id DESC LIMIT 50"),
         ("journal_entries", "WHERE id > $1 ORDER BY id LIMIT 50"),
-        ("journal_entries", "WHERE account_id = $1 ORDER BY id LIMIT 50"),
-        ("journal_entries", "WHERE account_id = $1 AND id < $2 ORDER BY id DESC LIMIT 50"),
         ("journal_entries", "WHERE account_id = $1 ORDER BY sequence, id LIMIT 50"),
         ("journal_entries", "WHERE account_id = $1 ORDER BY sequence DESC, id DESC LIMIT 50"),
         (
             "journal_entries",
             "WHERE account_id = $1 AND (sequence, id) > ($2, $3) ORDER BY sequence, id LIMIT 50",
         ),
-        ("journal_entries", "WHERE account_id = $1 ORDER BY created_at, id LIMIT 50"),
-        (
-            "journal_entries",
-            "WHERE account_id = $1 AND (created_at, id) < ($2, $3) \
-             ORDER BY created_at DESC, id DESC LIMIT 50",
-        ),
         ("journal_entries", "ORDER BY created_at, id LIMIT 50"),
         ("journal_entries", "ORDER BY created_at DESC, id DESC LIMIT 50"),
         ("journal_entries", "WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT 50"),
-        // The last entry before a time, and the next entries of a statement.
-        (
-            "journal_entries",
-            "WHERE account_id = $1 AND created_at <= $2 ORDER BY created_at DESC, id DESC LIMIT 1",
-        ),
+        // The next entries of a statement.
         (
             "journal_entries",
             "WHERE account_id = $1 AND sequence > $2 AND sequence <= $3 ORDER BY sequence LIMIT 500",
