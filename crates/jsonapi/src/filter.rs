@@ -549,7 +549,7 @@ mod tests {
             ("id_eq", "1,2", "107 1,2 is not a valid value for id_eq."),
             ("account-id-gt", "1", "102 account_id_gt is not allowed."),
             ("account-id", "1", "102 account_id is not allowed."),
-            ("account.id", "1", "102 id is not allowed."),
+            ("reason.id", "1", "102 id is not allowed."),
             ("reason-id-eq", "1", "102 reason_id_eq is not allowed."),
             ("id-cont", "1", "102 id_cont is not allowed."),
         ] {

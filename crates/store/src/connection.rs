@@ -21,7 +21,7 @@ const WRITER_CACHE_KIB: i64 = 24 * 1024;
 const READER_CACHE_KIB: i64 = 2 * 1024;
 /// WAL pages between checkpoints: larger than the default, so that a page changed by many
 /// commits is copied back once.
-const CHECKPOINT_PAGES: i64 = 4000;
+const CHECKPOINT_PAGES: i64 = 16_000;
 
 /// The connection that writes: durable commits, foreign keys enforced.
 pub fn writer(path: &Path) -> rusqlite::Result<Connection> {

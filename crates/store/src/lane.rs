@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::connection::Place;
@@ -39,10 +40,13 @@ pub struct Tx {
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 type Job = Box<dyn FnOnce(&mut Tx) -> Answer + Send>;
 
+/// A job, and where its caller waits.
+type Queued = (Job, Handle);
+
 /// The queue to the writer thread.
 #[derive(Debug)]
 pub struct Lane {
-    queue: Option<mpsc::Sender<Job>>,
+    queue: Option<mpsc::Sender<Queued>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -81,7 +85,7 @@ impl Lane {
             })
         });
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
-        queue.try_send(job).map_err(|error| match error {
+        queue.try_send((job, Handle::current())).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
         })?;
@@ -99,16 +103,23 @@ impl Drop for Lane {
     }
 }
 
-fn run(mut tx: Tx, mut jobs: mpsc::Receiver<Job>) {
+fn run(mut tx: Tx, mut jobs: mpsc::Receiver<Queued>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
-    while let Some(first) = jobs.blocking_recv() {
+    while let Some((first, runtime)) = jobs.blocking_recv() {
         batch.push(first);
         while batch.len() < BATCH_MAX
-            && let Ok(job) = jobs.try_recv()
+            && let Ok((job, _)) = jobs.try_recv()
         {
             batch.push(job);
         }
-        tx.run_batch(&mut batch);
+        let is_lone = batch.len() == 1;
+        let answer_all = tx.run_batch(&mut batch);
+        if is_lone {
+            answer_all();
+        } else {
+            // To wake each caller from here would take time from the next batch.
+            runtime.spawn(async { answer_all() });
+        }
     }
 }
 
@@ -118,7 +129,8 @@ impl Tx {
         Self { connection, tables, totals: Vec::new(), place, failing: false }
     }
 
-    fn run_batch(&mut self, batch: &mut Vec<Job>) {
+    /// Runs a batch in one transaction. What is returned answers its callers.
+    fn run_batch(&mut self, batch: &mut Vec<Job>) -> impl FnOnce() + Send + 'static {
         let begun = self.place.check().and_then(|()| self.execute("BEGIN IMMEDIATE"));
         let mut answers = Vec::with_capacity(batch.len());
         for job in batch.drain(..) {
@@ -126,8 +138,10 @@ impl Tx {
         }
         let committed = begun.and_then(|()| self.commit());
         self.log_change(&committed);
-        for answer in answers {
-            answer(committed.as_ref().copied().map_err(StoreError::repeated));
+        move || {
+            for answer in answers {
+                answer(committed.as_ref().copied().map_err(StoreError::repeated));
+            }
         }
     }
 
@@ -270,11 +284,11 @@ mod tests {
             tx.connection.execute_batch("ROLLBACK")?;
             Err(StoreError::Unavailable("disk full".to_owned()))
         };
-        tx.run_batch(&mut vec![job(&ends, counts), job(&ends, is_lost), job(&ends, counts)]);
+        tx.run_batch(&mut vec![job(&ends, counts), job(&ends, is_lost), job(&ends, counts)])();
         assert_eq!(ended.try_iter().collect::<Vec<_>>(), [false, false, false]);
         let totals = "SELECT count(*) FROM totals";
         assert_eq!(tx.connection.query_row(totals, [], |row| row.get::<_, i64>(0)), Ok(0));
-        tx.run_batch(&mut vec![job(&ends, counts)]);
+        tx.run_batch(&mut vec![job(&ends, counts)])();
         assert_eq!(ended.try_iter().collect::<Vec<_>>(), [true]);
     }
 }
