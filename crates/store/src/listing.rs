@@ -80,7 +80,7 @@ pub fn show(
 ) -> Result<Option<(Record, Included)>, StoreError> {
     let table = tables.of(resource);
     let read = || {
-        let record = read_one(connection, table, &table.select_one, [id])?;
+        let record = read_one(connection, table, &table.shown_one, [id])?;
         let Some(record) = record.filter(|record| resource.shows(record)) else {
             return Ok(None);
         };
@@ -170,7 +170,7 @@ fn page_sql(table: &Table, reading: &Reading, condition: &mut Condition) -> Stri
         let offset = condition.bind(whole((number - 1).saturating_mul(size)));
         limit = format!(" LIMIT {size_marker} OFFSET {offset}");
     }
-    format!("{}{} ORDER BY {order}{limit}", table.select, condition.sql())
+    format!("{}{} ORDER BY {order}{limit}", table.shown, condition.sql())
 }
 
 /// Keeps long filters, each of its own shape, from filling the memory with their plans.
@@ -276,7 +276,7 @@ fn find_many(
     ids: &[i64],
 ) -> Result<Vec<Record>, StoreError> {
     let listed: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let sql = format!("{} WHERE id IN (SELECT value FROM json_each($1))", table.select);
+    let sql = format!("{} WHERE id IN (SELECT value FROM json_each($1))", table.shown);
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([format!("[{}]", listed.join(","))])?;
     let mut records = Vec::with_capacity(ids.len());

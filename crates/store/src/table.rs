@@ -21,6 +21,9 @@ pub struct Table {
     /// `SELECT id, … FROM …`, to be continued with a condition.
     pub select: String,
     pub select_one: String,
+    /// The same for clients: what has no place on the wire is not read, and is null.
+    pub shown: String,
+    pub shown_one: String,
     /// Without `RETURNING`, for which SQLite would make a table and journal each statement apart.
     pub insert: String,
     pub delete: String,
@@ -38,9 +41,16 @@ impl Table {
         let listed = all.join(", ");
         let markers: Vec<String> = (1..=all.len()).map(|number| format!("${number}")).collect();
         let select = format!("SELECT id, {listed} FROM {name}");
+        let on_the_wire = resource.attributes.iter().zip(&columns).map(|(attribute, column)| {
+            if attribute.on_the_wire() { column.as_str() } else { "NULL" }
+        });
+        let shown: Vec<&str> = on_the_wire.chain(keys.iter().map(String::as_str)).collect();
+        let shown = format!("SELECT id, {} FROM {name}", shown.join(", "));
         Self {
             resource,
             select_one: format!("{select} WHERE id = $1"),
+            shown_one: format!("{shown} WHERE id = $1"),
+            shown,
             insert: format!("INSERT INTO {name} ({listed}) VALUES ({})", markers.join(", ")),
             delete: format!("DELETE FROM {name} WHERE id = $1"),
             select,

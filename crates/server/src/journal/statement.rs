@@ -44,8 +44,13 @@ const TICK: SignedDuration = SignedDuration::from_micros(1);
 /// 400 for what is no time.
 pub async fn show_as_of(call: &Call, account: &mut Record) -> Result<(), ApiError> {
     let Some(moment) = moment_of(call, "as-of", account)? else { return Ok(()) };
-    let (id, stand) = (account.key(), Stand::of(account));
-    let stand = call.app.store.look(move |snapshot| stand.at(snapshot, id, moment)).await?;
+    let id = account.key();
+    let stand = call.app.store.look(move |snapshot| {
+        // What is shown of an account does not tell where its journal stands.
+        let stored = snapshot.find(&ACCOUNTS, id)?;
+        stored.as_ref().map(Stand::of).unwrap_or_default().at(snapshot, id, moment)
+    });
+    let stand = stand.await?;
     ACCOUNTS.set(account, "balance", Value::Decimal(stand.balance));
     Ok(())
 }

@@ -3,6 +3,25 @@
 -- The journal is append-only and outlives its accounts, so it has no foreign key to them. Its
 -- rows are never deleted, so ids need no AUTOINCREMENT to be given out once.
 
+-- Audit records are never deleted either: without AUTOINCREMENT, an insert is spared another table.
+ALTER TABLE audit_records RENAME TO audit_records_before;
+CREATE TABLE audit_records (
+  id INTEGER PRIMARY KEY,
+  event TEXT NOT NULL,
+  item_type TEXT NOT NULL,
+  item_id INTEGER NOT NULL,
+  actor TEXT,
+  ip TEXT,
+  request_id TEXT,
+  created_at INTEGER NOT NULL,
+  before TEXT,
+  after TEXT
+) STRICT;
+INSERT INTO audit_records SELECT * FROM audit_records_before;
+DROP TABLE audit_records_before;
+CREATE INDEX audit_records_item ON audit_records (item_type, item_id);
+CREATE INDEX audit_records_created_at ON audit_records (created_at);
+
 -- Where the account's journal stands, and which threshold it is beyond.
 ALTER TABLE accounts ADD COLUMN journal_sequence INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE accounts ADD COLUMN journal_hash TEXT NOT NULL DEFAULT '';
