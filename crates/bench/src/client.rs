@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::report::Measurement;
+use crate::figures::{Measurement, Streamed};
 use crate::scenarios::{Request, Scenario};
 
 /// Numbers requests over the whole run, so that no two creates are the same.
@@ -51,15 +51,6 @@ pub async fn run(
         micros.extend(task.await?.with_context(|| scenario.name)?);
     }
     Ok(Measurement::of(scenario, accounts, connections, micros, started.elapsed()))
-}
-
-/// How an answer of unknown length came.
-#[derive(Clone, Copy, Debug)]
-pub struct Streamed {
-    /// Time until the first bytes of its body.
-    pub first_bytes: Duration,
-    /// Time until its end.
-    pub whole: Duration,
 }
 
 /// Asks once for something that is sent while it is made.

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use crate::journal::Journal;
-use crate::report::{Measurement, Report};
+use crate::figures::{Journal, Measurement, Report};
 use crate::scenarios::{CONSTANT, HOT_PAYMENTS, SPREAD_PAYMENTS};
 
 /// Connections that the goals are set for.

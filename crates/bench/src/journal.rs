@@ -6,26 +6,11 @@ use anyhow::bail;
 use store::Store;
 use tollkeeper::journal::{Range, verify_slice};
 
-use crate::client::{self, Streamed};
+use crate::client;
+use crate::figures::{Journal, STATEMENT_ENTRIES};
 use crate::fill;
 use crate::scenarios::PAID_ACCOUNTS;
 use crate::server::ServerProcess;
-
-/// What was measured.
-#[derive(Clone, Copy, Debug)]
-pub struct Journal {
-    /// Entries, over [`PAID_ACCOUNTS`].
-    pub entries: u64,
-    /// Payments posted by the writer alone, many in one operation.
-    pub posted_per_sec: f64,
-    /// What `tollkeeper verify` checks.
-    pub verified_per_sec: f64,
-    /// The statement of an account with [`STATEMENT_ENTRIES`] and more.
-    pub statement: Streamed,
-}
-
-/// Entries that one account has at least.
-pub const STATEMENT_ENTRIES: u64 = 10_000;
 
 /// Makes a database with that many entries and proves it.
 pub async fn measure(entries: u64) -> anyhow::Result<Journal> {

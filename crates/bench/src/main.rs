@@ -5,6 +5,7 @@
 //! on the same cores as the server.
 
 mod client;
+mod figures;
 mod fill;
 mod goals;
 mod journal;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use report::Report;
+use figures::Report;
 use scenarios::SCENARIOS;
 use server::ServerProcess;
 
