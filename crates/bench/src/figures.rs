@@ -63,7 +63,7 @@ impl Measurement {
 /// What was measured of the journal.
 #[derive(Clone, Copy, Debug)]
 pub struct Journal {
-    /// Entries, over [`PAID_ACCOUNTS`].
+    /// Entries, over [`crate::scenarios::PAID_ACCOUNTS`].
     pub entries: u64,
     /// Payments posted by the writer alone, many in one operation.
     pub posted_per_sec: f64,
