@@ -26,6 +26,7 @@ const FORGOTTEN_AT_ONCE: u32 = 200;
 /// Looks at journals until the process ends, and shows what it finds in the metrics.
 pub async fn sample_journals(app: Arc<App>) {
     let mut sampler = Sampler::default();
+    let mut is_failing = false;
     let mut pause = interval(SAMPLE_PAUSE);
     pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -34,10 +35,14 @@ pub async fn sample_journals(app: Arc<App>) {
         let sampled = match sampler.step(&app.store).await {
             Ok(sampled) => sampled,
             Err(error) => {
-                tracing::warn!(%error, "journals cannot be looked at");
+                // An outage is told once, not each second.
+                if !std::mem::replace(&mut is_failing, true) {
+                    tracing::warn!(%error, "journals cannot be looked at");
+                }
                 continue;
             }
         };
+        is_failing = false;
         let Drift { amount, accounts } = sampler.drift();
         show_drift(sampled, accounts, amount);
         if accounts > faulty_before {
