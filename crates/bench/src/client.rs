@@ -14,24 +14,35 @@ use tokio::net::TcpStream;
 
 use crate::figures::{Measurement, Streamed};
 use crate::scenarios::{Request, Scenario};
+use crate::server::ServerProcess;
+
+/// What is asked, and of whom.
+#[derive(Clone, Copy)]
+pub struct Load<'a> {
+    /// What.
+    pub scenario: Scenario,
+    /// Accounts in the database when the round began.
+    pub accounts: u64,
+    /// Connections at once, spread over all nodes.
+    pub connections: usize,
+    /// Servers on the same database.
+    pub nodes: &'a [&'a ServerProcess],
+}
 
 /// Numbers requests over the whole run, so that no two creates are the same.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// Runs one scenario.
-pub async fn run(
-    scenario: Scenario,
-    address: SocketAddr,
-    token: &str,
-    accounts: u64,
-    connections: usize,
-    time: Duration,
-) -> anyhow::Result<Measurement> {
-    let token: Option<Arc<str>> = (!scenario.is_constant()).then(|| token.into());
+pub async fn run(load: Load<'_>, time: Duration) -> anyhow::Result<Measurement> {
+    let Load { scenario, accounts, connections, nodes } = load;
     let started = Instant::now();
-    let tasks: Vec<_> = (0..connections)
-        .map(|_| {
-            let token = token.clone();
+    let tasks: Vec<_> = (nodes.iter().cycle().take(connections))
+        .map(|node| {
+            let (address, token) = if scenario.is_constant() {
+                (node.constant, None)
+            } else {
+                (node.address, Some(Arc::<str>::from(node.token.as_str())))
+            };
             tokio::spawn(async move {
                 let mut connection = Connection::open(address).await?;
                 let mut micros = Vec::new();
@@ -50,7 +61,7 @@ pub async fn run(
     for task in tasks {
         micros.extend(task.await?.with_context(|| scenario.name)?);
     }
-    Ok(Measurement::of(scenario, accounts, connections, micros, started.elapsed()))
+    Ok(Measurement::of(load, micros, started.elapsed()))
 }
 
 /// Asks once for something that is sent while it is made.

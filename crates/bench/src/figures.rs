@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::client::Load;
+use crate::cpu::Ticks;
+use crate::pgbench::Rates;
 use crate::scenarios::Scenario;
 
 /// One scenario at one number of connections on one size of database.
@@ -13,22 +16,35 @@ pub struct Measurement {
     pub accounts: u64,
     /// Connections at once.
     pub connections: usize,
+    /// Servers that shared them.
+    pub nodes: usize,
+    /// Answers.
+    pub requests: u64,
     /// Answers per second.
     pub per_sec: f64,
     /// Half of the answers took at most this.
     pub p50_micros: u32,
     /// 99 of 100 answers took at most this.
     pub p99_micros: u32,
+    /// Who used the processors meanwhile.
+    pub cpu: Ticks,
 }
 
-/// All figures of a run.
-#[derive(Default)]
+/// What a database can do by itself.
+pub enum Limits {
+    /// SQLite: G, inserts per second.
+    Sqlite { inserts_per_sec: f64 },
+    /// PostgreSQL: P, by accounts in the database.
+    Postgres(Vec<(u64, Rates)>),
+}
+
+/// All figures of one database.
 pub struct Report {
-    /// G.
-    pub insert_limit_per_sec: f64,
+    /// What to compare with.
+    pub limits: Limits,
     /// Everything measured over HTTP.
     pub measurements: Vec<Measurement>,
-    /// Accounts, and the most memory that the server held with them.
+    /// Accounts, and the most memory that a server held with them.
     pub peak_memory_mib: Vec<(u64, u64)>,
     /// What the journal does without HTTP.
     pub journal: Option<Journal>,
@@ -36,13 +52,7 @@ pub struct Report {
 
 impl Measurement {
     /// Sums up the latencies of one measurement.
-    pub fn of(
-        scenario: Scenario,
-        accounts: u64,
-        connections: usize,
-        mut micros: Vec<u32>,
-        elapsed: Duration,
-    ) -> Self {
+    pub fn of(load: Load<'_>, mut micros: Vec<u32>, elapsed: Duration) -> Self {
         micros.sort_unstable();
         let quantile = |per_cent: usize| {
             micros.get(micros.len() * per_cent / 100).copied().unwrap_or_default()
@@ -50,12 +60,15 @@ impl Measurement {
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
         let per_sec = micros.len() as f64 / elapsed.as_secs_f64();
         Self {
-            scenario,
-            accounts,
-            connections,
+            scenario: load.scenario,
+            accounts: load.accounts,
+            connections: load.connections,
+            nodes: load.nodes.len(),
+            requests: micros.len() as u64,
             per_sec,
             p50_micros: quantile(50),
             p99_micros: quantile(99),
+            cpu: Ticks::default(),
         }
     }
 }
@@ -86,27 +99,44 @@ pub struct Streamed {
 }
 
 impl Report {
+    /// No figures yet.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, measurements: Vec::new(), peak_memory_mib: Vec::new(), journal: None }
+    }
+
     /// The same scenario and connections on every size of database.
     pub fn like(&self, like: &Measurement) -> impl Iterator<Item = &Measurement> {
-        let (name, connections) = (like.scenario.name, like.connections);
-        self.measurements
-            .iter()
-            .filter(move |other| other.scenario.name == name && other.connections == connections)
+        let (name, connections, nodes) = (like.scenario.name, like.connections, like.nodes);
+        self.measurements.iter().filter(move |other| {
+            other.scenario.name == name && other.connections == connections && other.nodes == nodes
+        })
     }
 
-    /// The rate as a part of another scenario's under the same conditions.
-    pub fn to_other(&self, measurement: &Measurement, scenario: &str) -> f64 {
-        let same = |other: &&Measurement| {
-            other.accounts == measurement.accounts
-                && other.connections == measurement.connections
+    /// Another scenario, or the same one, of one node under the same conditions.
+    pub fn of_one_node(&self, like: &Measurement, scenario: &str) -> Option<&Measurement> {
+        self.measurements.iter().find(|other| {
+            other.accounts == like.accounts
+                && other.connections == like.connections
+                && other.nodes == 1
                 && other.scenario.name == scenario
-        };
-        let other = self.measurements.iter().find(same).map_or(f64::NAN, |other| other.per_sec);
-        measurement.per_sec / other
+        })
     }
 
-    /// The rate as a part of G.
-    pub fn to_insert_limit(&self, measurement: &Measurement) -> f64 {
-        measurement.per_sec / self.insert_limit_per_sec
+    /// The rate as a part of another scenario's of one node under the same conditions.
+    pub fn to_other(&self, measurement: &Measurement, scenario: &str) -> f64 {
+        let other = self.of_one_node(measurement, scenario);
+        measurement.per_sec / other.map_or(f64::NAN, |other| other.per_sec)
+    }
+
+    /// The rate as a part of what the database can do by itself.
+    pub fn to_limit(&self, measurement: &Measurement) -> f64 {
+        let limit = match &self.limits {
+            Limits::Sqlite { inserts_per_sec } => *inserts_per_sec,
+            Limits::Postgres(rounds) => {
+                let round = rounds.iter().find(|(accounts, _)| *accounts == measurement.accounts);
+                round.map_or(f64::NAN, |(_, rates)| rates.of(measurement.scenario.limit))
+            }
+        };
+        measurement.per_sec / limit
     }
 }

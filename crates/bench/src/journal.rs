@@ -4,18 +4,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use store::Store;
+use tollkeeper::api::API;
 use tollkeeper::journal::{Range, verify_slice};
 
 use crate::client;
+use crate::database::Home;
 use crate::figures::{Journal, STATEMENT_ENTRIES};
 use crate::fill;
 use crate::scenarios::PAID_ACCOUNTS;
 use crate::server::ServerProcess;
 
 /// Makes a database with that many entries and proves it.
-pub async fn measure(entries: u64) -> anyhow::Result<Journal> {
-    let directory = tempfile::tempdir()?;
-    let store = fill::database(directory.path(), PAID_ACCOUNTS).await?;
+pub async fn measure(home: &Home, entries: u64) -> anyhow::Result<Journal> {
+    let database = home.database().await?;
+    fill::fill(&database, PAID_ACCOUNTS).await?;
+    let store = Store::open(&database.url, API).await?;
     eprintln!("posting {entries} payments …");
     let started = Instant::now();
     fill::post_payments(&store, entries, PAID_ACCOUNTS).await?;
@@ -23,7 +26,7 @@ pub async fn measure(entries: u64) -> anyhow::Result<Journal> {
     let verified_per_sec = verify(&store, entries).await?;
     fill::post_payments(&store, STATEMENT_ENTRIES, 1).await?;
     drop(store);
-    let process = ServerProcess::over(directory).await?;
+    let process = ServerProcess::start(&database.url).await?;
     let path = "/accounts/1/statement".to_owned();
     let statement = client::stream(process.address, &process.token, path).await?;
     Ok(Journal { entries, posted_per_sec, verified_per_sec, statement })

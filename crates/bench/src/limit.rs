@@ -13,10 +13,10 @@ use uuid::Uuid;
 const PRODUCERS: usize = 64;
 
 /// Inserts per second of 64 producers, each waiting for its commit, `synchronous=FULL`.
-pub fn inserts_per_sec(time: Duration) -> anyhow::Result<f64> {
+pub async fn inserts_per_sec(time: Duration) -> anyhow::Result<f64> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("limit.db");
-    drop(Store::open(&format!("sqlite:{}", file.display()), API)?);
+    drop(Store::open(&format!("sqlite:{}", file.display()), API).await?);
     let connection = Connection::open(file)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     let (queue, waiting) = channel::<Sender<()>>();

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::figures::{Journal, Measurement, Report, STATEMENT_ENTRIES, Streamed};
+use crate::cpu::micros_each;
+use crate::figures::{Journal, Limits, Measurement, Report, STATEMENT_ENTRIES, Streamed};
 use crate::goals;
 use crate::scenarios::{CONSTANT, SCENARIOS, Scenario};
 
@@ -10,9 +11,10 @@ impl Report {
     /// Adds a measurement and shows it at once.
     pub fn add(&mut self, measurement: Measurement) {
         eprintln!(
-            "  {:>9} accounts  {:>2} connections  {:<35} {:>9.0}/s",
+            "  {:>9} accounts  {:>2} connections  {} nodes  {:<35} {:>9.0}/s",
             measurement.accounts,
             measurement.connections,
+            measurement.nodes,
             measurement.scenario.name,
             measurement.per_sec
         );
@@ -21,21 +23,44 @@ impl Report {
 
     /// Prints the table, and what is to be known about it.
     pub fn print(&self) {
+        let (database, limit) = match self.limits {
+            Limits::Sqlite { .. } => ("SQLite", "÷ G"),
+            Limits::Postgres(_) => ("PostgreSQL", "÷ P"),
+        };
+        println!("\n{database}; processor time in µs a request of client, nodes and database");
         println!(
-            "\n{:>9} {:>5}  {:<35} {:>9} {:>9} {:>9} {:>6} {:>6}",
-            "accounts", "conns", "scenario", "req/s", "p50 ms", "p99 ms", "÷ A", "÷ G"
+            "{:>9} {:>5} {:>5}  {:<35} {:>9} {:>9} {:>9} {:>6} {:>6} {:>6} {:>6} {:>6} {:>5}",
+            "accounts",
+            "conns",
+            "nodes",
+            "scenario",
+            "req/s",
+            "p50 ms",
+            "p99 ms",
+            "÷ A",
+            limit,
+            "client",
+            "nodes",
+            "db",
+            "idle"
         );
         for measurement in &self.measurements {
             println!(
-                "{:>9} {:>5}  {:<35} {:>9.0} {:>9.3} {:>9.3} {:>6.2} {:>6.2}",
+                "{:>9} {:>5} {:>5}  {:<35} {:>9.0} {:>9.3} {:>9.3} {:>6.2} {:>6.2} {:>6.0} {:>6.0} \
+                 {:>6.0} {:>3.0} %",
                 measurement.accounts,
                 measurement.connections,
+                measurement.nodes,
                 measurement.scenario.name,
                 measurement.per_sec,
                 f64::from(measurement.p50_micros) / 1000.0,
                 f64::from(measurement.p99_micros) / 1000.0,
                 self.to_other(measurement, CONSTANT),
-                self.to_insert_limit(measurement),
+                self.to_limit(measurement),
+                micros_each(measurement.cpu.client, measurement.requests),
+                micros_each(measurement.cpu.nodes, measurement.requests),
+                micros_each(measurement.cpu.database, measurement.requests),
+                measurement.cpu.idle_part() * 100.0,
             );
         }
         println!();
@@ -46,7 +71,16 @@ impl Report {
         for (accounts, mib) in &self.peak_memory_mib {
             println!("peak memory with {accounts} accounts: {mib} MiB");
         }
-        println!("G (group-commit inserts): {:.0}/s", self.insert_limit_per_sec);
+        match &self.limits {
+            Limits::Sqlite { inserts_per_sec } => {
+                println!("G (group-commit inserts): {inserts_per_sec:.0}/s");
+            }
+            Limits::Postgres(rounds) => {
+                for (accounts, rates) in rounds {
+                    println!("P (pgbench) with {accounts} accounts: {rates}");
+                }
+            }
+        }
         if let Some(Journal { entries, posted_per_sec, verified_per_sec, statement }) = self.journal
         {
             println!(
@@ -73,8 +107,11 @@ impl Report {
         SCENARIOS.into_iter().filter(|scenario| !scenario.rows.is_empty()).filter(measured)
     }
 
-    /// The figures as JSON.
-    pub fn json(&self) -> String {
+    fn json(&self) -> Value {
+        let to_limit = match self.limits {
+            Limits::Sqlite { .. } => "ratio_to_insert_limit",
+            Limits::Postgres(_) => "ratio_to_pgbench",
+        };
         let measurements: Vec<Value> = self
             .measurements
             .iter()
@@ -84,11 +121,16 @@ impl Report {
                     "rows": measurement.scenario.rows,
                     "accounts": measurement.accounts,
                     "connections": measurement.connections,
+                    "nodes": measurement.nodes,
                     "requests_per_sec": measurement.per_sec,
                     "p50_micros": measurement.p50_micros,
                     "p99_micros": measurement.p99_micros,
                     "ratio_to_constant": self.to_other(measurement, CONSTANT),
-                    "ratio_to_insert_limit": self.to_insert_limit(measurement),
+                    to_limit: self.to_limit(measurement),
+                    "client_cpu_micros": micros_each(measurement.cpu.client, measurement.requests),
+                    "nodes_cpu_micros": micros_each(measurement.cpu.nodes, measurement.requests),
+                    "database_cpu_micros": micros_each(measurement.cpu.database, measurement.requests),
+                    "idle_part": measurement.cpu.idle_part(),
                 })
             })
             .collect();
@@ -108,15 +150,49 @@ impl Report {
         });
         let goals: Vec<Value> = goals::outcomes(self)
             .iter()
-            .map(|goal| json!({"goal": goal.what, "figure": goal.figure, "met": goal.met()}))
+            .map(|goal| {
+                json!({
+                    "goal": goal.what,
+                    "figure": goal.figure,
+                    "met": goal.met(),
+                    "hidden": goal.hidden,
+                })
+            })
             .collect();
-        let figures = json!({
-            "insert_limit_per_sec": self.insert_limit_per_sec,
+        let mut figures = json!({
             "measurements": measurements,
             "memory": memory,
             "journal": journal,
             "goals": goals,
         });
-        format!("{figures:#}\n")
+        match &self.limits {
+            Limits::Sqlite { inserts_per_sec } => {
+                figures["insert_limit_per_sec"] = json!(inserts_per_sec);
+            }
+            Limits::Postgres(rounds) => {
+                let rounds = rounds.iter().map(|(accounts, rates)| {
+                    json!({
+                        "accounts": accounts,
+                        "selects_per_sec": rates.select,
+                        "inserts_per_sec": rates.insert,
+                        "hot_updates_per_sec": rates.hot_update,
+                    })
+                });
+                figures["pgbench"] = rounds.collect();
+            }
+        }
+        figures
     }
+}
+
+/// All figures as JSON: those of SQLite, and under `postgres` those of PostgreSQL.
+pub fn json(reports: &[Report]) -> String {
+    let mut figures = json!({});
+    for report in reports {
+        match report.limits {
+            Limits::Sqlite { .. } => figures = report.json(),
+            Limits::Postgres(_) => figures["postgres"] = report.json(),
+        }
+    }
+    format!("{figures:#}\n")
 }

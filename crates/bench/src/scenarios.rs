@@ -2,6 +2,8 @@
 
 use tollkeeper::api::API;
 
+use crate::pgbench::Limit;
+
 /// One kind of request.
 #[derive(Clone, Copy)]
 pub struct Scenario {
@@ -11,6 +13,8 @@ pub struct Scenario {
     pub accounts_min: u64,
     /// The rows that a write touches, as the report tells them.
     pub rows: &'static str,
+    /// What PostgreSQL by itself is asked for, to compare.
+    pub limit: Limit,
     /// The status of the answer.
     pub expected_status: &'static [u8; 3],
     /// Request number so and so, on so many accounts.
@@ -30,6 +34,12 @@ pub struct Request {
 pub const PAID_ACCOUNTS: u64 = 10_000;
 /// The constant answer: A.
 pub const CONSTANT: &str = "A constant 1 KB";
+/// Reads that find their row by its key.
+pub const GET_ONE: &str = "GET one";
+/// Pages that are short and near the beginning.
+pub const LIST: &str = "list page of 50";
+/// The founding document.
+pub const CREATE: &str = "POST create";
 /// Payments over [`PAID_ACCOUNTS`].
 pub const SPREAD_PAYMENTS: &str = "POST payment, 10k accounts";
 /// Payments that all wait for the same account.
@@ -41,10 +51,10 @@ const PAYMENT_ROWS: &str =
 /// Everything that is measured. Creates come last: they change the size of the database.
 pub const SCENARIOS: [Scenario; 9] = [
     Scenario::read(CONSTANT, |_, _| Request::get("/constant".to_owned())),
-    Scenario::read("GET one", |number, accounts| {
+    Scenario::read(GET_ONE, |number, accounts| {
         Request::get(format!("/accounts/{}", pick(number, accounts)))
     }),
-    Scenario::read("list page of 50", |number, _| {
+    Scenario::read(LIST, |number, _| {
         Request::get(format!("/accounts?page[number]={}", number % 20 + 1))
     }),
     Scenario::read("list, include contractor", |number, _| {
@@ -54,6 +64,7 @@ pub const SCENARIOS: [Scenario; 9] = [
         name: "PATCH",
         accounts_min: 1,
         rows: "1 audit record inserted; 1 account updated",
+        limit: Limit::Insert,
         expected_status: b"200",
         request: |number, accounts| {
             let id = pick(number, accounts);
@@ -73,6 +84,7 @@ pub const SCENARIOS: [Scenario; 9] = [
         name: SPREAD_PAYMENTS,
         accounts_min: PAID_ACCOUNTS,
         rows: PAYMENT_ROWS,
+        limit: Limit::Insert,
         expected_status: b"201",
         request: |number, _| payment(pick(number, PAID_ACCOUNTS)),
     },
@@ -80,6 +92,7 @@ pub const SCENARIOS: [Scenario; 9] = [
         name: HOT_PAYMENTS,
         accounts_min: PAID_ACCOUNTS,
         rows: PAYMENT_ROWS,
+        limit: Limit::HotUpdate,
         expected_status: b"201",
         request: |_, _| payment(1),
     },
@@ -87,6 +100,7 @@ pub const SCENARIOS: [Scenario; 9] = [
         name: "POST payment, one account, with key",
         accounts_min: PAID_ACCOUNTS,
         rows: "the same, and 1 kept answer inserted",
+        limit: Limit::HotUpdate,
         expected_status: b"201",
         request: |number, _| Request {
             idempotency_key: Some(format!("payment {number}")),
@@ -94,10 +108,11 @@ pub const SCENARIOS: [Scenario; 9] = [
         },
     },
     Scenario {
-        name: "POST create",
+        name: CREATE,
         accounts_min: 1,
         rows: "1 account, 1 member of an id list, 1 audit record, and for its balance below the \
                threshold 1 event and 1 notification inserted",
+        limit: Limit::Insert,
         expected_status: b"201",
         request: |number, _| Request::post("/accounts", founding_body(number)),
     },
@@ -105,7 +120,13 @@ pub const SCENARIOS: [Scenario; 9] = [
 
 impl Scenario {
     const fn read(name: &'static str, request: fn(u64, u64) -> Request) -> Self {
-        Self { name, accounts_min: 1, rows: "", expected_status: b"200", request }
+        let limit = Limit::Select;
+        Self { name, accounts_min: 1, rows: "", limit, expected_status: b"200", request }
+    }
+
+    /// Whether it asks for a list.
+    pub fn is_list(&self) -> bool {
+        self.name.starts_with("list")
     }
 
     /// Whether it asks for the constant answer.

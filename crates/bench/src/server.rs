@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -12,16 +11,15 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tempfile::TempDir;
+use store::Store;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tollkeeper::api::API;
 use tollkeeper::app::App;
 use tollkeeper::clock;
 use tollkeeper::http::{Limits, Listener, Service, install_recorder};
 use tower::ServiceExt;
-
-use crate::fill;
 
 /// A running server.
 pub struct ServerProcess {
@@ -32,23 +30,13 @@ pub struct ServerProcess {
     pub constant: SocketAddr,
     /// A token that does not expire.
     pub token: String,
-    _directory: TempDir,
 }
 
 impl ServerProcess {
-    /// Starts a server on a fresh database with that many accounts.
-    pub async fn start(accounts: u64) -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir()?;
-        eprintln!("filling a database with {accounts} accounts …");
-        drop(fill::database(directory.path(), accounts).await?);
-        Self::over(directory).await
-    }
-
-    /// Starts a server on the database of this directory, which goes with it.
-    pub async fn over(directory: TempDir) -> anyhow::Result<Self> {
+    /// Starts a server on the database at `url`.
+    pub async fn start(url: &str) -> anyhow::Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
-            .arg("serve")
-            .arg(directory.path())
+            .args(["serve", url])
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
@@ -56,18 +44,17 @@ impl ServerProcess {
         let mut lines = BufReader::new(stdout).lines();
         let mut line = async || lines.next_line().await?.context("the server did not start");
         let (address, constant, token) = (line().await?, line().await?, line().await?);
-        Ok(Self {
-            process,
-            address: address.parse()?,
-            constant: constant.parse()?,
-            token,
-            _directory: directory,
-        })
+        Ok(Self { process, address: address.parse()?, constant: constant.parse()?, token })
+    }
+
+    /// The process.
+    pub fn id(&self) -> anyhow::Result<u32> {
+        self.process.id().context("the server has ended")
     }
 
     /// The most memory that the server has held so far.
     pub fn peak_memory_mib(&self) -> anyhow::Result<u64> {
-        let id = self.process.id().context("the server has ended")?;
+        let id = self.id()?;
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
@@ -76,8 +63,8 @@ impl ServerProcess {
 }
 
 /// Runs in the child: serves until it is killed, after saying where.
-pub async fn serve(directory: &Path) -> anyhow::Result<()> {
-    let store = fill::open(directory)?;
+pub async fn serve(url: &str) -> anyhow::Result<()> {
+    let store = Store::open(url, API).await?;
     install_recorder()?;
     let app = App::new(store, Some("benchmark".to_owned()), 0, clock::system).await?;
     let token = app.tokens.issue(1, 0, app.now())?;

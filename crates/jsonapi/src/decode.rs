@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use crate::definition::Kind;
+use crate::definition::{Attribute, Kind, UNIQUE_CHARS_MAX};
 use crate::value::{Unfit, Value};
 
 /// A scalar's text, or the JSON of anything else.
@@ -22,8 +22,23 @@ pub(crate) fn plain_text(json: &Json) -> Cow<'_, str> {
     }
 }
 
+/// Reads a sent value as an attribute takes it. A unique text must also be short enough for the
+/// index that keeps it unique; only what is sent is judged, so a longer one of before may stay.
+pub(crate) fn read_attribute(attribute: &Attribute, json: &Json) -> Result<Value, Unfit> {
+    let value = read_value(attribute.kind, json)?;
+    match value.as_text() {
+        Some(text) if attribute.unique && text.chars().count() > UNIQUE_CHARS_MAX => {
+            Err(Unfit::too_long(UNIQUE_CHARS_MAX))
+        }
+        _ => Ok(value),
+    }
+}
+
 /// Reads a sent value as an attribute's kind (contract, protocol 4.5 with D2 to D4).
-pub(crate) fn read_value(kind: Kind, json: &Json) -> Result<Value, Unfit> {
+///
+/// # Errors
+/// Why it does not fit, in the contract's words.
+pub fn read_value(kind: Kind, json: &Json) -> Result<Value, Unfit> {
     if json.is_null() {
         return Ok(Value::Null);
     }

@@ -68,6 +68,10 @@ impl Default {
     }
 }
 
+/// Longest unique text, in characters. An entry of PostgreSQL's indexes holds 2,704 bytes, and a
+/// character takes up to four.
+pub const UNIQUE_CHARS_MAX: usize = 600;
+
 /// How an attribute appears outside the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visibility {
@@ -183,6 +187,14 @@ impl Attribute {
     pub const fn chars_max(mut self, chars_max: usize) -> Self {
         self.chars_max = Some(chars_max);
         self
+    }
+
+    /// The longest text that is taken, in characters.
+    pub(crate) const fn longest(&self) -> Option<usize> {
+        match (self.chars_max, self.kind) {
+            (None, Kind::Text) if self.unique => Some(UNIQUE_CHARS_MAX),
+            (chars_max, _) => chars_max,
+        }
     }
 
     /// Stays out of audit records.

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::decode::{plain_text, read_value};
+use crate::decode::{plain_text, read_attribute};
 use crate::definition::{Attribute, Relationship, Resource};
 use crate::error::Error;
 use crate::naming::{integer_id, underscore};
@@ -139,7 +139,7 @@ impl RecordDocument {
         if let Some(Json::Object(attributes)) = data.get("attributes") {
             for (name, value) in attributes {
                 if let Some(position) = resource.attribute(name) {
-                    let value = read_value(resource.attributes[position].kind, value);
+                    let value = read_attribute(&resource.attributes[position], value);
                     input.values.push((position, value));
                 }
             }

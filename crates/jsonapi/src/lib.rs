@@ -28,6 +28,7 @@ mod walk;
 #[cfg(test)]
 extern crate self as jsonapi;
 
+pub use decode::read_value;
 pub use definition::{
     Api, Attribute, Kind, Numbering, OnDelete, Relationship, Resource, SelfLink, Target, Verbs,
     boolean, decimal, enumeration, id_list, integer, json, text, timestamp, to_one, uuid,

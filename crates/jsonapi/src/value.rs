@@ -106,6 +106,12 @@ impl Unfit {
     pub const INVALID: Self = Self(Cow::Borrowed("is invalid"));
     /// Not one of the listed values.
     pub const NOT_LISTED: Self = Self(Cow::Borrowed("is not included in the list"));
+
+    /// A text of more than `max` characters.
+    #[must_use]
+    pub fn too_long(max: usize) -> Self {
+        Self(Cow::Owned(format!("is too long (maximum is {max} characters)")))
+    }
 }
 
 impl fmt::Display for Unfit {

@@ -1,6 +1,7 @@
 //! What all requests share: the database, the tokens, the operators, the clock.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use jsonapi::{Input, Resource, Value};
@@ -33,6 +34,10 @@ pub struct App {
     pub throttle: Throttle,
     /// Bounds the passwords checked at once.
     pub password_checks: Semaphore,
+    /// Tells this process from every other one on the database.
+    pub node: String,
+    /// Whether this process is about to stop: it serves, but wants no new clients.
+    pub leaving: Arc<AtomicBool>,
     cipher: Cipher,
     fingerprints: Fingerprints,
     clock: Clock,
@@ -52,12 +57,27 @@ impl App {
         token_lifetime_secs: u32,
         clock: Clock,
     ) -> anyhow::Result<Arc<Self>> {
+        let mut seed = [0_u8; 8];
+        getrandom::fill(&mut seed)?;
+        Self::seeded(store, secret, token_lifetime_secs, clock, seed).await
+    }
+
+    /// The same with what makes its uuids unlike those of others, which must be random: clock
+    /// sequence and node (RFC 9562, 5.1).
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub async fn seeded(
+        store: Store,
+        secret: Option<String>,
+        token_lifetime_secs: u32,
+        clock: Clock,
+        seed: [u8; 8],
+    ) -> anyhow::Result<Arc<Self>> {
         let secret = match secret {
             Some(secret) => secret,
             None => kept_secret(&store).await?,
         };
-        let mut seed = [0_u8; 8];
-        getrandom::fill(&mut seed)?;
         let [a, b, node @ ..] = seed;
         let mut uuid_node: [u8; 6] = node;
         uuid_node[0] |= 1; // the multicast bit: not the address of any real card (RFC 9562, 6.10)
@@ -65,8 +85,10 @@ impl App {
             store,
             tokens: Tokens::new(&secret, token_lifetime_secs),
             operators: Operators::default(),
-            throttle: Throttle::default(),
+            throttle: Throttle::new(&secret),
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
+            node: Uuid::new_v4().simple().to_string(),
+            leaving: Arc::default(),
             cipher: Cipher::new(&secret),
             fingerprints: Fingerprints::new(&secret),
             clock,
@@ -79,6 +101,11 @@ impl App {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// From now on clients are told to go elsewhere.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
     }
 
     /// The time and a fresh uuid, for one operation.
@@ -120,6 +147,6 @@ async fn kept_secret(store: &Store) -> anyhow::Result<String> {
     getrandom::fill(&mut fresh)?;
     let fresh = base64::engine::general_purpose::STANDARD.encode(fresh);
     let kept: Result<String, StoreError> =
-        store.write(async move |tx| tx.setting_or(SECRET, || fresh).await).await;
+        store.write(async move |tx| tx.setting_or(SECRET, || fresh.clone()).await).await;
     Ok(kept?)
 }

@@ -47,7 +47,7 @@ pub enum Command {
         /// Name of the operator
         name: String,
     },
-    /// Take records in from files
+    /// Take records in from files, or from a database of YETI
     #[command(subcommand)]
     Import(ImportCommand),
     /// Prove every balance from the journal; exits with 1 and names each fault, if there is any
@@ -55,6 +55,20 @@ pub enum Command {
         /// Only the account with this id
         #[arg(long, value_name = "ID")]
         account: Option<i64>,
+    },
+    /// Copy a whole installation into an empty database, of the same kind or of the other
+    ///
+    /// The server is down meanwhile. Afterwards all rows of both databases are compared, and every
+    /// balance of the copy is proved from its journal; exits with 1 and names each table that
+    /// differs, if there is any. Broken off, the same command goes on where it was. Addresses that
+    /// hold passwords are better given by the environment.
+    Copy {
+        /// Database to copy; it is not changed
+        #[arg(long, env = "TOLLKEEPER_COPY_FROM", hide_env_values = true, value_name = "URL")]
+        from: String,
+        /// Database to fill; made if it is a file that is not there
+        #[arg(long, env = "TOLLKEEPER_COPY_TO", hide_env_values = true, value_name = "URL")]
+        to: String,
     },
     /// Print the OpenAPI 3.1 document
     Openapi,
@@ -115,6 +129,25 @@ pub enum ImportCommand {
         /// The file; - is standard input
         file: PathBuf,
         /// Do everything, but keep nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Take over what a database of YETI holds
+    ///
+    /// Mail servers, invoice templates, contractors, contacts, accounts with their balances, and
+    /// payments come with their ids. The database is only read. What does not come over is told on
+    /// standard output. A second run takes what was missing. Exits with 1 when rows were left out.
+    Yeti {
+        /// Address of YETI's primary database; in the variable, a password does not show in
+        /// process lists
+        #[arg(
+            long,
+            env = "TOLLKEEPER_YETI_URL",
+            hide_env_values = true,
+            value_name = "postgres://USER@HOST/DATABASE"
+        )]
+        from: String,
+        /// Read and check everything, but write nothing
         #[arg(long)]
         dry_run: bool,
     },

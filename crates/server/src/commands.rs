@@ -3,14 +3,17 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::SignedDuration;
 use store::{NewOperator, Operator, Store, StoreError};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -25,21 +28,25 @@ use crate::clock;
 use crate::config::Config;
 use crate::demo;
 use crate::http::{Limits, Listener, Service, install_recorder, serve as serve_http};
-use crate::jobs;
+use crate::jobs::Jobs;
 use crate::journal::{Finding, Range, open_books, verify_slice};
 use crate::payments::{Import, Tally};
 use crate::progress::Progress;
 use crate::router::router;
+use crate::yeti::Takeover;
 
 /// Name of the operator that an empty database gets.
 const FIRST_OPERATOR: &str = "admin";
 /// Shortest password that is accepted.
 const PASSWORD_CHARS_MIN: usize = 8;
+/// How far the clocks of nodes may be apart: tokens that a node ahead has issued with the old
+/// password end all the same. New ones are issued as of that later time, and so are good at once.
+const CLOCKS_APART_SECS_MAX: i64 = 5;
 /// An import that refused rows exits with this.
 const ROWS_REFUSED: u8 = 1;
 
 async fn open(config: &Config) -> anyhow::Result<Arc<App>> {
-    prepare(config, Store::open(&config.database_url, API)?).await
+    prepare(config, Store::open(config.database.clone(), API).await?).await
 }
 
 /// Makes the application over an open database, whose books are open then too.
@@ -70,30 +77,65 @@ pub async fn serve(config: Config, with_demo: bool) -> anyhow::Result<()> {
     let spare = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(128).max(64);
     let connections_max = config.connections_max.min(spare);
     let limits = Limits { connections_max, ..Limits::default() };
-    let stop = stop_signal()?;
+    let signals = Signals::new()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     println!("tollkeeper {} serves {scheme}://{}", env!("CARGO_PKG_VERSION"), tcp.local_addr()?);
     let days = i64::from(config.balance_notifications_days);
     let kept = (days > 0).then(|| SignedDuration::from_hours(24 * days));
-    tokio::spawn(jobs::sample_journals(Arc::clone(&app)));
-    tokio::spawn(jobs::forget(Arc::clone(&app), kept));
-    let service = Service::new(router(&app), &config.trusted_proxies);
-    serve_http(Listener { tcp, tls }, service, limits, stop).await;
-    tracing::info!("stopped");
+    let jobs = Jobs::start(&app, kept);
+    let service =
+        Service::new(router(&app), &config.trusted_proxies).closing_when(Arc::clone(&app.leaving));
+    let (close, closed) = oneshot::channel();
+    let serving = serve_http(Listener { tcp, tls }, service, limits, async {
+        let _ = closed.await;
+    });
+    let drain = Duration::from_secs(config.drain_secs.into());
+    tokio::select! {
+        () = serving => tracing::info!("stopped"),
+        () = lead_out(&app, signals, drain, close) => tracing::warn!("stopped at once: answers in progress are lost"),
+    }
+    jobs.stop().await;
     Ok(())
 }
 
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(async move {
+/// At the first signal, tells everybody to go elsewhere for so long, and then closes the port. Ends at
+/// the second signal: somebody is in a hurry.
+async fn lead_out(app: &App, mut signals: Signals, drain: Duration, close: oneshot::Sender<()>) {
+    signals.next().await;
+    app.leave();
+    tracing::info!(drain_secs = drain.as_secs(), "stopping");
+    tokio::select! {
+        () = tokio::time::sleep(drain) => {}
+        () = signals.next() => return,
+    }
+    // Only a server that has stopped does not hear it.
+    let _ = close.send(());
+    signals.next().await;
+}
+
+/// The signals that say stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = hangup.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv() => {}
         }
-    })
+    }
 }
 
 fn tls_acceptor(cert: &std::path::Path, key: &std::path::Path) -> anyhow::Result<TlsAcceptor> {
@@ -115,7 +157,7 @@ fn tls_acceptor(cert: &std::path::Path, key: &std::path::Path) -> anyhow::Result
 }
 
 /// Creates the first operator and, unless a password was configured, prints a random one: the
-/// only time that it can be seen.
+/// only time that it can be seen. Of nodes that start together, one does.
 async fn welcome_first_operator(app: &Arc<App>, configured: Option<&str>) -> anyhow::Result<()> {
     let has_operators: bool =
         app.store.write::<_, StoreError, _>(async |tx| tx.has_operators().await).await?;
@@ -126,8 +168,21 @@ async fn welcome_first_operator(app: &Arc<App>, configured: Option<&str>) -> any
         Some(password) => password.to_owned(),
         None => random_password()?,
     };
-    add_operator(app, FIRST_OPERATOR, &password, None).await?;
-    if configured.is_none() {
+    let new = new_operator(app, FIRST_OPERATOR, &password, None)?;
+    let added: Result<bool, StoreError> = app
+        .store
+        .write(async move |tx| {
+            if tx.has_operators().await? {
+                return Ok(false);
+            }
+            tx.insert_operator(&new).await.map(|_| true)
+        })
+        .await;
+    let added = match added {
+        Err(StoreError::Conflict) => false,
+        other => other?,
+    };
+    if added && configured.is_none() {
         eprintln!("The first operator is {FIRST_OPERATOR:?}, with the password (shown only now):");
         eprintln!("\n    {password}\n");
     }
@@ -144,18 +199,27 @@ pub async fn add_operator(
     password: &str,
     allowed_ips: Option<String>,
 ) -> anyhow::Result<()> {
-    let new = NewOperator {
-        name: name.to_owned(),
-        password_hash: hash_password(password)?,
-        allowed_ips,
-        created_at: app.now(),
-    };
+    let new = new_operator(app, name, password, allowed_ips)?;
     let added: Result<i64, StoreError> =
         app.store.write(async move |tx| tx.insert_operator(&new).await).await;
     match added {
         Err(StoreError::Conflict) => bail!("there is already an operator {name:?}"),
         other => other.map(|_| ()).map_err(Into::into),
     }
+}
+
+fn new_operator(
+    app: &App,
+    name: &str,
+    password: &str,
+    allowed_ips: Option<String>,
+) -> anyhow::Result<NewOperator> {
+    Ok(NewOperator {
+        name: name.to_owned(),
+        password_hash: hash_password(password)?,
+        allowed_ips,
+        created_at: app.now(),
+    })
 }
 
 /// Looks after operators.
@@ -175,10 +239,10 @@ pub async fn admin(config: Config, command: AdminCommand) -> anyhow::Result<()> 
         }
         AdminCommand::Passwd { name } => {
             let password_hash = hash_password(&read_password()?)?;
-            let now_secs = app.now().as_second();
+            let valid_from_secs = app.now().as_second() + 1 + CLOCKS_APART_SECS_MAX;
             change_operator(&app, &name, move |operator| {
-                operator.password_hash = password_hash;
-                operator.tokens_valid_from_secs = now_secs + 1;
+                operator.password_hash.clone_from(&password_hash);
+                operator.tokens_valid_from_secs = valid_from_secs;
             })
             .await?;
             println!("Changed the password of {name:?}; older tokens have ended.");
@@ -194,7 +258,10 @@ pub async fn admin(config: Config, command: AdminCommand) -> anyhow::Result<()> 
         AdminCommand::Allow { name, networks } => {
             let allowed_ips = network_list(&networks)?;
             let shown = allowed_ips.clone().unwrap_or_else(|| "anywhere".to_owned());
-            change_operator(&app, &name, |operator| operator.allowed_ips = allowed_ips).await?;
+            change_operator(&app, &name, move |operator| {
+                operator.allowed_ips.clone_from(&allowed_ips);
+            })
+            .await?;
             println!("{name:?} may come from: {shown}.");
         }
         AdminCommand::List => print_operators(&app.store.operators().await?),
@@ -240,12 +307,26 @@ pub async fn token(config: Config, name: &str) -> anyhow::Result<()> {
 /// # Errors
 /// When the database cannot be read, or there is no such account.
 pub async fn verify(config: Config, account: Option<i64>) -> anyhow::Result<ExitCode> {
-    let app = prepare(&config, Store::open_existing(&config.database_url, API)?).await?;
+    let app = prepare(&config, Store::open_existing(config.database.clone(), API).await?).await?;
+    let (journals, faults) = prove(&app.store, account.map_or(Range::ALL, Range::of)).await?;
+    if let (Some(account), 0, 0) = (account, journals, faults) {
+        bail!("there is no account {account}, and there was none with a journal");
+    }
+    Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Checks journals and prints what is wrong with them; returns how many journals and faults there
+/// were.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn prove(store: &Store, range: Range) -> anyhow::Result<(u64, u64)> {
     let progress = Progress::start();
     let (mut journals, mut entries, mut faults) = (0, 0, 0);
-    let mut range = Some(account.map_or(Range::ALL, Range::of));
+    let is_one = range.after.saturating_add(1) == range.last;
+    let mut range = Some(range);
     while let Some(left) = range {
-        let (checked, rest) = verify_slice(&app.store, left).await?;
+        let (checked, rest) = verify_slice(store, left).await?;
         progress.clear();
         for Finding { account, message } in &checked.findings {
             println!("account {account}: {message}");
@@ -260,34 +341,51 @@ pub async fn verify(config: Config, account: Option<i64>) -> anyhow::Result<Exit
         range = rest;
     }
     progress.clear();
-    if let (Some(account), 0, 0) = (account, journals, faults) {
-        bail!("there is no account {account}, and there was none with a journal");
+    if !is_one || journals > 0 || faults > 0 {
+        println!(
+            "Checked {entries} entries in the journals of {journals} accounts: {faults} faults."
+        );
     }
-    println!("Checked {entries} entries in the journals of {journals} accounts: {faults} faults.");
-    Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok((journals, faults))
 }
 
-/// Takes records in from a file, `-` being standard input. The exit code tells whether all of
-/// them were taken.
+/// Takes records in. The exit code tells whether all of them were taken.
 ///
 /// # Errors
 /// One line that says why it cannot begin, or had to stop.
 pub async fn import(config: Config, command: ImportCommand) -> anyhow::Result<ExitCode> {
-    let ImportCommand::Payments { file, dry_run } = command;
+    let all_taken = match command {
+        ImportCommand::Payments { file, dry_run } => {
+            import_payments(&config, &file, dry_run).await?
+        }
+        ImportCommand::Yeti { from, dry_run } => import_yeti(&config, &from, dry_run).await?,
+    };
+    Ok(if all_taken { ExitCode::SUCCESS } else { ExitCode::from(ROWS_REFUSED) })
+}
+
+/// Posts the payments of a file, `-` being standard input; says whether all were taken.
+async fn import_payments(config: &Config, file: &Path, dry_run: bool) -> anyhow::Result<bool> {
     let (name, source): (_, Box<dyn Read>) = if file.as_os_str() == "-" {
         ("standard input".into(), Box::new(io::stdin()))
     } else {
-        let source =
-            File::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let source = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
         (file.file_name().unwrap_or_default().to_string_lossy(), Box::new(source))
     };
     // The header first: a file that cannot be meant leaves even a missing database alone.
     let mut import = Import::begin(&name, source, dry_run)?;
-    let app = open(&config).await?;
+    let app = open(config).await?;
     let ended = import.run(&app).await;
     println!("{}", summary(&import.tally, dry_run));
     ended?;
-    Ok(if import.tally.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(ROWS_REFUSED) })
+    Ok(import.tally.refused == 0)
+}
+
+/// Takes a database of YETI over; says whether all rows are there now.
+async fn import_yeti(config: &Config, from: &str, dry_run: bool) -> anyhow::Result<bool> {
+    // Theirs first: an address that cannot be meant leaves even a missing database alone.
+    let mut import = Takeover::begin(from, dry_run).await?;
+    let app = open(config).await?;
+    import.run(&app).await
 }
 
 fn summary(tally: &Tally, dry_run: bool) -> String {
@@ -304,7 +402,7 @@ fn summary(tally: &Tally, dry_run: bool) -> String {
 async fn change_operator(
     app: &Arc<App>,
     name: &str,
-    change: impl FnOnce(&mut Operator) + Send + 'static,
+    change: impl Fn(&mut Operator) + Send + 'static,
 ) -> anyhow::Result<()> {
     let sought = name.to_owned();
     let found: Result<bool, StoreError> = app

@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use ipnet::IpNet;
 use serde::Deserialize;
+use store::Database;
 
 /// Read when `--config` names no other; missing is fine.
 const FILE: &str = "tollkeeper.toml";
@@ -20,8 +22,32 @@ pub struct Settings {
     #[arg(long, global = true, env = "TOLLKEEPER_LISTEN", value_name = "ADDRESS")]
     listen: Option<String>,
     /// Database [default: sqlite:data/tollkeeper.db]
-    #[arg(long, global = true, env = "TOLLKEEPER_DATABASE_URL", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "TOLLKEEPER_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     database_url: Option<String>,
+    /// Read-only copy of a PostgreSQL database, for lists and reports
+    #[arg(
+        long,
+        global = true,
+        env = "TOLLKEEPER_REPLICA_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    replica_url: Option<String>,
+    /// Writing connections to PostgreSQL [default: 4]
+    #[arg(long, global = true, env = "TOLLKEEPER_DATABASE_LANES", value_name = "COUNT")]
+    database_lanes: Option<usize>,
+    /// Reading connections to PostgreSQL [default: 16]
+    #[arg(long, global = true, env = "TOLLKEEPER_DATABASE_READERS", value_name = "COUNT")]
+    database_readers: Option<usize>,
+    /// Seconds that a statement may run at PostgreSQL [default: 10]
+    #[arg(long, global = true, env = "TOLLKEEPER_STATEMENT_TIMEOUT_SECS", value_name = "SECONDS")]
+    statement_timeout_secs: Option<u32>,
     /// Key of the tokens; never a flag, so that it does not show in process lists
     #[arg(skip)]
     secret: Option<String>,
@@ -55,6 +81,10 @@ pub struct Settings {
     /// Days that the log of balance notifications is kept; 0 is forever [default: 30]
     #[arg(long, global = true, env = "TOLLKEEPER_BALANCE_NOTIFICATIONS_DAYS", value_name = "DAYS")]
     balance_notifications_days: Option<u16>,
+    /// Seconds to go on serving after SIGTERM, with /readyz failing, before connections are
+    /// refused: longer than a balancer takes to notice [default: 0]
+    #[arg(long, global = true, env = "TOLLKEEPER_DRAIN_SECS", value_name = "SECONDS")]
+    drain_secs: Option<u16>,
 }
 
 /// The configuration that a process runs with.
@@ -63,7 +93,7 @@ pub struct Config {
     /// Where to serve.
     pub listen: SocketAddr,
     /// The database.
-    pub database_url: String,
+    pub database: Database,
     /// Key of the tokens; generated when missing.
     pub secret: Option<String>,
     /// Seconds until a token expires; 0 is never.
@@ -80,6 +110,10 @@ pub struct Config {
     pub connections_max: usize,
     /// Days that the log of balance notifications is kept; 0 is forever.
     pub balance_notifications_days: u16,
+    /// Seconds between the wish to stop and the end of new connections, for a balancer to notice.
+    /// 0 unless set: without a balancer it would only keep the terminal, and how long one takes to
+    /// notice nobody knows but who set it up.
+    pub drain_secs: u16,
 }
 
 impl Config {
@@ -104,8 +138,25 @@ impl Config {
             listen: listen
                 .parse()
                 .with_context(|| format!("listen: {listen:?} is not an ADDRESS:PORT"))?,
-            database_url: text(given.database_url, kept.database_url)
-                .unwrap_or_else(|| "sqlite:data/tollkeeper.db".into()),
+            database: Database {
+                url: text(given.database_url, kept.database_url)
+                    .unwrap_or_else(|| "sqlite:data/tollkeeper.db".into()),
+                replica_url: text(given.replica_url, kept.replica_url),
+                lanes: at_least_one(
+                    "database_lanes",
+                    given.database_lanes.or(kept.database_lanes).unwrap_or(Database::LANES),
+                )?,
+                readers: at_least_one(
+                    "database_readers",
+                    given.database_readers.or(kept.database_readers).unwrap_or(Database::READERS),
+                )?,
+                statement_timeout: Duration::from_secs(u64::from(
+                    given
+                        .statement_timeout_secs
+                        .or(kept.statement_timeout_secs)
+                        .unwrap_or(Database::STATEMENT_TIMEOUT_SECS),
+                )),
+            },
             secret: text(environment("TOLLKEEPER_SECRET")?, kept.secret),
             token_lifetime_secs: given
                 .token_lifetime_secs
@@ -122,14 +173,15 @@ impl Config {
                         .with_context(|| format!("trusted_proxies: {text:?} is not a network"))
                 })
                 .collect::<anyhow::Result<_>>()?,
-            connections_max: match given.connections_max.or(kept.connections_max) {
-                Some(0) => bail!("connections_max: 0 would let nobody in"),
-                chosen => chosen.unwrap_or(10_000),
-            },
+            connections_max: at_least_one(
+                "connections_max",
+                given.connections_max.or(kept.connections_max).unwrap_or(10_000),
+            )?,
             balance_notifications_days: given
                 .balance_notifications_days
                 .or(kept.balance_notifications_days)
                 .unwrap_or(30),
+            drain_secs: given.drain_secs.or(kept.drain_secs).unwrap_or(0),
         })
     }
 
@@ -141,7 +193,17 @@ impl Config {
             self.trusted_proxies.iter().map(|network| format!("\"{network}\"")).collect();
         let lines = [
             ("listen", Some(format!("{:?}", self.listen.to_string()))),
-            ("database_url", Some(format!("{:?}", without_password(&self.database_url)))),
+            ("database_url", Some(format!("{:?}", without_password(&self.database.url)))),
+            (
+                "replica_url",
+                self.database
+                    .replica_url
+                    .as_ref()
+                    .map(|url| format!("{:?}", without_password(url))),
+            ),
+            ("database_lanes", Some(self.database.lanes.to_string())),
+            ("database_readers", Some(self.database.readers.to_string())),
+            ("statement_timeout_secs", Some(self.database.statement_timeout.as_secs().to_string())),
             ("secret", hidden(&self.secret)),
             ("token_lifetime_secs", Some(self.token_lifetime_secs.to_string())),
             ("admin_password", hidden(&self.admin_password)),
@@ -151,6 +213,7 @@ impl Config {
             ("trusted_proxies", Some(format!("[{}]", proxies.join(", ")))),
             ("connections_max", Some(self.connections_max.to_string())),
             ("balance_notifications_days", Some(self.balance_notifications_days.to_string())),
+            ("drain_secs", Some(self.drain_secs.to_string())),
         ];
         let mut out = String::new();
         for (name, value) in lines {
@@ -178,15 +241,33 @@ fn quoted(path: &Path) -> String {
     format!("{:?}", path.to_string_lossy())
 }
 
-/// A database address without the password that it may hold.
+fn at_least_one(name: &str, count: usize) -> anyhow::Result<usize> {
+    if count == 0 {
+        bail!("{name}: 0 would let nobody in");
+    }
+    Ok(count)
+}
+
+/// A database address without the password that it may hold, before the host or as a parameter.
 fn without_password(url: &str) -> String {
-    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
+    let (url, params) = url.split_once('?').unwrap_or((url, ""));
+    let params: Vec<&str> = params
+        .split('&')
+        .map(|param| if param.starts_with("password=") { "password=(hidden)" } else { param })
+        .collect();
+    let params = params.join("&");
+    let mark = if params.is_empty() { "" } else { "?" };
+    let bare = match url
+        .split_once("://")
+        .and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?)))
+    {
         Some((scheme, (user, host))) => {
             let name = user.split_once(':').map_or(user, |(name, _)| name);
             format!("{scheme}://{name}:(hidden)@{host}")
         }
         None => url.to_owned(),
-    }
+    };
+    format!("{bare}{mark}{params}")
 }
 
 fn read_file(named: Option<&Path>) -> anyhow::Result<Settings> {

@@ -177,6 +177,6 @@ impl Filler<'_> {
         let document = RecordDocument::of(kind, attributes, relationships);
         let input = document.create(endpoint.resource, Vec::new())?;
         let moment = Moment { now: self.moment.now, ..self.app.moment() };
-        create(self.tx, &Caller::default(), endpoint, input, moment).await
+        create(self.tx, &Caller::default(), endpoint, &input, moment).await
     }
 }

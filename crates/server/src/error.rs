@@ -93,7 +93,11 @@ impl From<ApiError> for Reply {
             ApiError::Store(StoreError::Deadline) => {
                 unavailable("The query took too long. Narrow it, or try again soon.")
             }
-            ApiError::Store(error @ StoreError::Unavailable(_)) => {
+            ApiError::Store(
+                error @ (StoreError::Unavailable(_)
+                | StoreError::Unknown
+                | StoreError::Serialization),
+            ) => {
                 if may_log() {
                     tracing::error!(%error, "requests cannot be served");
                 }

@@ -1,16 +1,19 @@
 //! Work that goes on beside the requests: looking at journals, forgetting what is old.
 //!
-//! All of it goes in slices, so that requests wait for one slice at most.
+//! All of it goes in slices, so that requests wait for one slice at most. Of the nodes on one
+//! database each job has one that does it, by a lease.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use store::StoreError;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::app::App;
-use crate::http::show_drift;
+use crate::http::{show_drift, show_held};
 use crate::journal::{Drift, Sampler};
 use crate::notifications::BALANCE_NOTIFICATIONS;
 
@@ -20,53 +23,226 @@ const SAMPLE_PAUSE: Duration = Duration::from_secs(1);
 const FORGET_PAUSE: Duration = Duration::from_mins(1);
 /// First answers are kept for a day at least.
 const ANSWERS_KEPT: SignedDuration = SignedDuration::from_hours(25);
+/// Counters of failures are kept beyond their end, for nodes whose clocks are behind.
+const FAILURES_KEPT: SignedDuration = SignedDuration::from_mins(1);
 /// Rows that one slice forgets.
 const FORGOTTEN_AT_ONCE: u32 = 200;
+/// For how long a node takes a job: so long does nobody do it when the node dies.
+const LEASE: SignedDuration = SignedDuration::from_secs(15);
+/// Time between two questions whose the job is. Well below [`LEASE`], so that a node knows in time
+/// that it has lost a job, though a slice is slow or clocks are a few seconds apart.
+const LEASE_ASKED: SignedDuration = SignedDuration::from_secs(5);
+/// How long the jobs may take to end, all together.
+const STOP_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Looks at journals until the process ends, and shows what it finds in the metrics.
-pub async fn sample_journals(app: Arc<App>) {
-    let mut sampler = Sampler::default();
-    let mut is_failing = false;
-    let mut pause = interval(SAMPLE_PAUSE);
-    pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        pause.tick().await;
-        let faulty_before = sampler.drift().accounts;
-        let sampled = match sampler.step(&app.store).await {
-            Ok(sampled) => sampled,
-            Err(error) => {
-                // An outage is told once, not each second.
-                if !std::mem::replace(&mut is_failing, true) {
-                    tracing::warn!(%error, "journals cannot be looked at");
-                }
-                continue;
+/// The jobs of a running server.
+#[derive(Debug)]
+pub struct Jobs {
+    stop: watch::Sender<bool>,
+    running: [JoinHandle<()>; 2],
+}
+
+impl Jobs {
+    /// Starts them. Rows of the balance notification log are kept for `notifications_kept`, if
+    /// that has an end.
+    #[must_use]
+    pub fn start(app: &Arc<App>, notifications_kept: Option<SignedDuration>) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let duty = |name, pause| Duty::new(app, name, pause, stopped.clone());
+        let running = [
+            tokio::spawn(sample_journals(duty("sample-journals", SAMPLE_PAUSE))),
+            tokio::spawn(forget(duty("forget", FORGET_PAUSE), notifications_kept)),
+        ];
+        Self { stop, running }
+    }
+
+    /// Ends them, each after the slice that it is in, and gives them to other nodes.
+    pub async fn stop(self) {
+        // Jobs that have ended do not listen.
+        let _ = self.stop.send(true);
+        let ended = async {
+            for job in self.running {
+                // One that has panicked has said so.
+                let _ = job.await;
             }
         };
-        is_failing = false;
-        let Drift { amount, accounts } = sampler.drift();
-        show_drift(sampled, accounts, amount);
-        if accounts > faulty_before {
-            tracing::error!(
-                accounts, %amount, "balances and journals disagree: run `tollkeeper verify`"
-            );
+        if tokio::time::timeout(STOP_TIME_MAX, ended).await.is_err() {
+            tracing::warn!("a job did not end in time: its lease runs out by itself");
         }
     }
 }
 
-/// Forgets what need not be kept, until the process ends.
-pub async fn forget(app: Arc<App>, notifications_kept: Option<SignedDuration>) {
-    let mut pause = interval(FORGET_PAUSE);
-    pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// One job, which one node does at a time.
+struct Duty {
+    app: Arc<App>,
+    name: &'static str,
+    pause: Interval,
+    asks: Interval,
+    stopped: watch::Receiver<bool>,
+    is_held: bool,
+    /// When the database last said whose it is.
+    asked_at: Option<Timestamp>,
+    is_failing: bool,
+}
+
+/// What a job is to do next.
+enum Turn {
+    /// Its work.
+    Work,
+    /// Nothing, for another node may do it now.
+    Lost,
+    /// It has ended.
+    Over,
+}
+
+impl Duty {
+    fn new(
+        app: &Arc<App>,
+        name: &'static str,
+        pause: Duration,
+        stopped: watch::Receiver<bool>,
+    ) -> Self {
+        let every = |pause| {
+            let mut interval = interval(pause);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
+        Self {
+            app: Arc::clone(app),
+            name,
+            pause: every(pause),
+            asks: every(LEASE_ASKED.unsigned_abs()),
+            stopped,
+            is_held: false,
+            asked_at: None,
+            is_failing: false,
+        }
+    }
+
+    /// Waits until there is something to do, and keeps the lease meanwhile.
+    async fn next(&mut self) -> Turn {
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.stopped) => break,
+                _ = self.asks.tick() => {
+                    let was_held = self.is_held;
+                    self.ask().await;
+                    if was_held && !self.is_held {
+                        return Turn::Lost;
+                    }
+                }
+                _ = self.pause.tick(), if self.is_held => return Turn::Work,
+            }
+        }
+        if self.is_held {
+            // It runs out by itself, if the database cannot be told.
+            let _ = self.app.store.release(self.name, &self.app.node).await;
+        }
+        Turn::Over
+    }
+
+    /// Whether this node may do one more slice.
+    async fn goes_on(&mut self) -> bool {
+        let now = self.app.now();
+        // A clock that was set back asks again, too.
+        let is_recent = |asked: Timestamp| (asked..asked + LEASE_ASKED).contains(&now);
+        if !self.asked_at.is_some_and(is_recent) {
+            self.ask().await;
+        }
+        self.is_held && !*self.stopped.borrow()
+    }
+
+    /// Takes the lease, or renews it, if it can be had.
+    async fn ask(&mut self) {
+        let now = self.app.now();
+        match self.app.store.lease(self.name, &self.app.node, now, now + LEASE).await {
+            Ok(is_held) => {
+                self.is_held = is_held;
+                self.asked_at = Some(now);
+            }
+            Err(error) => {
+                // It lasts for a while yet, but not to its very end: clocks differ.
+                let lasts = |asked: Timestamp| (asked..asked + LEASE - LEASE_ASKED).contains(&now);
+                self.is_held &= self.asked_at.is_some_and(lasts);
+                self.failed(&error);
+            }
+        }
+        show_held(self.name, self.is_held);
+    }
+
+    /// Tells an outage once, not each time.
+    fn failed(&mut self, error: &StoreError) {
+        if !std::mem::replace(&mut self.is_failing, true) {
+            tracing::warn!(%error, job = self.name, "a job cannot be done");
+        }
+    }
+}
+
+async fn stopped(stopped: &mut watch::Receiver<bool>) {
+    // Without a sender nobody waits for the end.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Looks at journals, and shows what it finds in the metrics.
+async fn sample_journals(mut duty: Duty) {
+    let mut sampler = Sampler::default();
     loop {
-        pause.tick().await;
-        if let Err(error) = forget_once(&app, notifications_kept).await {
-            tracing::warn!(%error, "what is old cannot be forgotten");
+        match duty.next().await {
+            Turn::Work => look(&mut duty, &mut sampler).await,
+            Turn::Lost => {
+                // What was found is for another node to find, and to tell.
+                sampler = Sampler::default();
+                show_drift(0, 0, sampler.drift().amount);
+            }
+            Turn::Over => return,
         }
     }
 }
 
-/// Forgets first answers that are older than a day, and rows of the balance notification log that
-/// are older than `notifications_kept`, if that has an end.
+async fn look(duty: &mut Duty, sampler: &mut Sampler) {
+    let faulty_before = sampler.drift().accounts;
+    let sampled = match sampler.step(&duty.app.store).await {
+        Ok(sampled) => sampled,
+        Err(error) => return duty.failed(&error),
+    };
+    duty.is_failing = false;
+    let Drift { amount, accounts } = sampler.drift();
+    show_drift(sampled, accounts, amount);
+    if accounts > faulty_before {
+        tracing::error!(
+            accounts, %amount, "balances and journals disagree: run `tollkeeper verify`"
+        );
+    }
+}
+
+/// Forgets what need not be kept.
+async fn forget(mut duty: Duty, notifications_kept: Option<SignedDuration>) {
+    loop {
+        match duty.next().await {
+            Turn::Work => forget_all(&mut duty, notifications_kept).await,
+            Turn::Lost => {}
+            Turn::Over => return,
+        }
+    }
+}
+
+async fn forget_all(duty: &mut Duty, notifications_kept: Option<SignedDuration>) {
+    while duty.goes_on().await {
+        match forget_slice(&duty.app, notifications_kept).await {
+            Ok(is_more) => {
+                duty.is_failing = false;
+                if !is_more {
+                    return;
+                }
+            }
+            Err(error) => return duty.failed(&error),
+        }
+    }
+}
+
+/// Forgets first answers that are older than a day, counters of failures that are over, and rows of
+/// the balance notification log that are older than `notifications_kept`, if that has an end.
 ///
 /// # Errors
 /// When a statement fails.
@@ -74,26 +250,35 @@ pub async fn forget_once(
     app: &App,
     notifications_kept: Option<SignedDuration>,
 ) -> Result<(), StoreError> {
-    let before = |kept: SignedDuration| app.now().checked_sub(kept).unwrap_or(Timestamp::MIN);
-    let cutoff = before(ANSWERS_KEPT);
-    in_slices(app, async move |tx| tx.forget_answers(cutoff, FORGOTTEN_AT_ONCE).await).await?;
-    let Some(kept) = notifications_kept else { return Ok(()) };
-    let cutoff = before(kept);
-    in_slices(app, async move |tx| {
-        tx.forget(&BALANCE_NOTIFICATIONS, "created-at", cutoff, FORGOTTEN_AT_ONCE).await
-    })
-    .await
+    while forget_slice(app, notifications_kept).await? {}
+    Ok(())
 }
 
-async fn in_slices<F>(app: &App, slice: F) -> Result<(), StoreError>
-where
-    F: AsyncFn(&mut store::Tx) -> Result<usize, StoreError> + Clone + Send + 'static,
-{
-    loop {
-        let slice = slice.clone();
-        let forgotten = app.store.write(async move |tx: &mut store::Tx| slice(tx).await).await?;
-        if forgotten < FORGOTTEN_AT_ONCE as usize {
-            return Ok(());
-        }
+/// Forgets a slice of each; whether there may be more.
+async fn forget_slice(
+    app: &App,
+    notifications_kept: Option<SignedDuration>,
+) -> Result<bool, StoreError> {
+    let before = |kept: SignedDuration| app.now().checked_sub(kept).unwrap_or(Timestamp::MIN);
+    let is_full = |forgotten: usize| forgotten >= FORGOTTEN_AT_ONCE as usize;
+    let cutoff = before(ANSWERS_KEPT);
+    let answers: usize =
+        app.store.write(async move |tx| tx.forget_answers(cutoff, FORGOTTEN_AT_ONCE).await).await?;
+    let cutoff = before(FAILURES_KEPT);
+    let failures: usize = app
+        .store
+        .write(async move |tx| tx.forget_old_failures(cutoff, FORGOTTEN_AT_ONCE).await)
+        .await?;
+    let mut is_more = is_full(answers) || is_full(failures);
+    if let Some(kept) = notifications_kept {
+        let cutoff = before(kept);
+        let rows: usize = app
+            .store
+            .write(async move |tx| {
+                tx.forget(&BALANCE_NOTIFICATIONS, "created-at", cutoff, FORGOTTEN_AT_ONCE).await
+            })
+            .await?;
+        is_more |= is_full(rows);
     }
+    Ok(is_more)
 }

@@ -2,16 +2,19 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use tokio::runtime::Builder;
 use tollkeeper::cli::{Cli, Command, ConfigCommand};
 use tollkeeper::config::Config;
-use tollkeeper::{commands, openapi};
+use tollkeeper::{commands, copy, openapi};
 use tracing_subscriber::EnvFilter;
 
 /// Threads for long lists, password checks and large compressions.
 const BLOCKING_THREADS_MAX: usize = 16;
+/// How long work that was left behind may take to end with the process.
+const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
 /// A command that cannot start, or had to stop, exits with this.
 const CANNOT_START: u8 = 2;
 
@@ -43,18 +46,22 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match command {
             Command::Serve { demo } => commands::serve(config, demo).await?,
             Command::Admin(command) => commands::admin(config, command).await?,
             Command::Token { name } => commands::token(config, &name).await?,
             Command::Import(command) => return commands::import(config, command).await,
             Command::Verify { account } => return commands::verify(config, account).await,
+            Command::Copy { from, to } => return copy::copy(&from, &to).await,
             Command::Config(ConfigCommand::Check) => say(&config.shown())?,
             Command::Openapi => {}
         }
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    // Whoever is in a hurry does not wait for a long list that nobody will read.
+    runtime.shutdown_timeout(SHUTDOWN_TIME_MAX);
+    ended
 }
 
 /// Prints a document; a reader who has seen enough (`tollkeeper openapi | head`) is no fault.

@@ -1,6 +1,7 @@
 //! Every path that is served, and the few that are no resource.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::extract::Request;
@@ -57,14 +58,17 @@ fn healthz(request: &Request) -> Result<Reply, ApiError> {
     Ok(Reply::plain(StatusCode::OK, TEXT, b"ok\n".to_vec()))
 }
 
-/// The database answers.
+/// The database answers, and the process is not about to stop.
 async fn readyz(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
     only_get(&request)?;
+    if app.leaving.load(Ordering::Relaxed) {
+        return Ok(Reply::plain(StatusCode::SERVICE_UNAVAILABLE, TEXT, b"draining\n".to_vec()));
+    }
     match app.store.ping().await {
         Ok(()) => Ok(Reply::plain(StatusCode::OK, TEXT, b"ready\n".to_vec())),
         Err(error) => {
             tracing::error!(%error, "not ready");
-            let body = b"the database does not answer\n".to_vec();
+            let body = format!("the database does not answer: {error}\n").into_bytes();
             Ok(Reply::plain(StatusCode::SERVICE_UNAVAILABLE, TEXT, body))
         }
     }

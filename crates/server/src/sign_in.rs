@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::Request;
 use hyper::{Method, StatusCode, header};
+use jiff::Timestamp;
 use jsonapi::{Error, MEDIA_TYPE};
 use serde_json::{Map, Value};
 use store::Operator;
@@ -65,8 +66,11 @@ async fn authenticate(
     let turn = tokio::time::timeout(TURN_TIME_MAX, app.password_checks.acquire()).await;
     let _turn = turn.map_err(|_| ApiError::Overloaded)?;
     // Asked when it is this attempt's turn: guesses that come all at once are counted too.
-    if let Some(wait) = app.throttle.wait(address, name, Instant::now()) {
-        return Err(ApiError::TooManyRequests(wait));
+    let attempt = app.throttle.attempt(&app.store, address, name).await?;
+    // The token is of this time: a password that changes from now on ends it.
+    let now = app.now();
+    if let Some(wait) = attempt.wait(now) {
+        return Err(ApiError::TooManyRequests(wait.unsigned_abs()));
     }
     let operator = app.operators.named(&app.store, name).await?;
     let usable = operator.filter(|operator| operator.enabled);
@@ -75,19 +79,19 @@ async fn authenticate(
         .await
         .unwrap_or_default();
     let Some(operator) = usable.filter(|_| correct) else {
-        app.throttle.failed(address, name, Instant::now());
+        attempt.failed(app.now()).await?;
         return Err(Error::sign_in_failed(WRONG).into());
     };
     if !allows(&operator, address) {
         return Err(Error::sign_in_failed("Your IP address is not allowed.").into());
     }
-    app.throttle.succeeded(address, name);
-    issue(app, &operator)
+    attempt.succeeded().await?;
+    issue(app, &operator, now)
 }
 
-fn issue(app: &App, operator: &Operator) -> Result<String, ApiError> {
+fn issue(app: &App, operator: &Operator, now: Timestamp) -> Result<String, ApiError> {
     app.tokens
-        .issue(operator.id, operator.tokens_valid_from_secs, app.now())
+        .issue(operator.id, operator.tokens_valid_from_secs, now)
         .map_err(|error| ApiError::Internal(error.into()))
 }
 

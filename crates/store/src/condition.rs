@@ -1,26 +1,36 @@
 //! Filters and cursors as SQL conditions.
 //!
-//! Columns come from the definition, values are always bound. Decimals are compared as ordered
-//! bytes, so a bound between two that can be stored is compared with the one below it.
+//! Columns come from the definition, values are always bound. Stored decimals have
+//! twelve fraction digits, so a bound between two that can be stored is compared with the one below it.
 
 use decimal::Located;
-use jsonapi::{Comparison, Filter, Operand, Sort, Test, Walk};
-use rusqlite::types::Value as Sql;
+use jiff::Timestamp;
+use jsonapi::{Comparison, Filter, Operand, Sort, Test, Value, Walk};
 
-use crate::column::to_sql;
+use crate::folding;
+use crate::session::Dialect;
 use crate::table::Table;
 
+/// The letter that no stored text has: writes refuse it (contract, protocol 4.5), and PostgreSQL
+/// does not take it even in a question.
+const NOWHERE: char = '\0';
+/// PostgreSQL knows no earlier instant, the begin of the Julian days; no row has one that early.
+const EARLIEST: Timestamp = Timestamp::constant(-210_866_803_200, 0);
+
 /// A `WHERE` clause in the making.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Condition {
+    dialect: Dialect,
     clauses: Vec<String>,
-    pub params: Vec<Sql>,
+    pub params: Vec<Value>,
+    /// Markers of the letters that PostgreSQL folds, once a filter needs them.
+    folded: Option<(String, String)>,
 }
 
 impl Condition {
     /// The rows of `table` that clients may see and that pass every filter.
-    pub fn of(table: &Table, filters: &[Filter]) -> Self {
-        let mut condition = Self::default();
+    pub fn of(dialect: Dialect, table: &Table, filters: &[Filter]) -> Self {
+        let mut condition = Self { dialect, clauses: Vec::new(), params: Vec::new(), folded: None };
         if let Some(name) = table.resource.visible_with {
             condition.clauses.push(format!("{} IS NOT NULL", table.key(name)));
         }
@@ -43,7 +53,7 @@ impl Condition {
             .zip(&cursor.keys)
             .map(|(sort, key)| {
                 let operator = if sort.descending == walk.backwards { ">" } else { "<" };
-                (table.column(sort.target), operator, self.bind(to_sql(key)))
+                (table.column(sort.target), operator, self.bind(key.clone()))
             })
             .collect();
         let Some(((column, operator, marker), _)) = steps.split_first() else { return };
@@ -71,8 +81,11 @@ impl Condition {
     }
 
     /// Binds a value and returns its marker.
-    pub fn bind(&mut self, value: Sql) -> String {
-        self.params.push(value);
+    pub fn bind(&mut self, value: Value) -> String {
+        self.params.push(match value {
+            Value::Time(time) => Value::Time(time.max(EARLIEST)),
+            other => other,
+        });
         format!("${}", self.params.len())
     }
 
@@ -126,14 +139,14 @@ impl Condition {
         format!("{column} {operator} {marker}")
     }
 
-    /// A comparison with a number that no row can hold.
+    /// A comparison with a value that no row can hold.
     fn beyond(&mut self, column: &str, comparison: Comparison, operand: &Operand) -> String {
         use Comparison::{Eq, Gt, Gteq, Lt, Lteq, NotEq};
         let above_all = match operand {
             Operand::Integer(int) => *int > 0,
             Operand::Decimal(located) => {
                 if let Some(floor) = decimal::Decimal::from_units(located.units) {
-                    let floor = Sql::Blob(floor.to_ordered_bytes().to_vec());
+                    let floor = Value::Decimal(floor);
                     return match comparison {
                         Eq => "FALSE".to_owned(),
                         NotEq => format!("{column} IS NOT NULL"),
@@ -143,6 +156,8 @@ impl Condition {
                 }
                 located.units > 0
             }
+            // A text that none can be.
+            _ if comparison == NotEq => return format!("{column} IS NOT NULL"),
             _ => return "FALSE".to_owned(),
         };
         let every_row = match comparison {
@@ -154,25 +169,44 @@ impl Condition {
         if every_row { format!("{column} IS NOT NULL") } else { "FALSE".to_owned() }
     }
 
-    /// Ignores case by upper case: lower case depends on where in a word a Greek sigma stands.
+    /// Ignores case by [`folding`].
     fn like(&mut self, column: &str, pattern: &str) -> String {
-        let marker = self.bind(Sql::Text(pattern.to_uppercase()));
-        format!("upper({column}) LIKE {marker} ESCAPE '\\'")
+        if pattern.contains(NOWHERE) {
+            return "FALSE".to_owned();
+        }
+        let marker = self.bind(Value::text(folding::fold(pattern)));
+        let folded = match self.dialect {
+            Dialect::Sqlite => format!("folded({column})"),
+            Dialect::Postgres => {
+                if self.folded.is_none() {
+                    let (from, to) = folding::letters();
+                    self.folded = Some((self.bind(Value::text(from)), self.bind(Value::text(to))));
+                }
+                let (from, to) = self.folded.as_ref().map_or(("''", "''"), |(from, to)| (from, to));
+                // Most text is ASCII, which is quicker.
+                format!(
+                    "CASE WHEN octet_length({column}) = char_length({column}) THEN upper({column}) \
+                     ELSE translate(upper({column}), {from}, {to}) END"
+                )
+            }
+        };
+        format!("{folded} LIKE {marker} ESCAPE '\\'")
     }
 }
 
 /// The operand as a column holds it; `None` where no column value equals it.
-fn stored_form(operand: &Operand) -> Option<Sql> {
+fn stored_form(operand: &Operand) -> Option<Value> {
     Some(match operand {
-        Operand::Text(text) => Sql::Text(text.clone()),
+        Operand::Text(text) if text.contains(NOWHERE) => return None,
+        Operand::Text(text) => Value::text(text),
         Operand::Decimal(Located { units, exact: true }) => {
-            Sql::Blob(decimal::Decimal::from_units(*units)?.to_ordered_bytes().to_vec())
+            Value::Decimal(decimal::Decimal::from_units(*units)?)
         }
         Operand::Decimal(_) => return None,
-        Operand::Integer(int) => Sql::Integer(i64::try_from(*int).ok()?),
-        Operand::Bool(bool) => Sql::Integer(i64::from(*bool)),
-        Operand::Uuid(uuid) => Sql::Blob(uuid.as_bytes().to_vec()),
-        Operand::Time(time) => Sql::Integer(time.as_microsecond()),
+        Operand::Integer(int) => Value::Int(i64::try_from(*int).ok()?),
+        Operand::Bool(bool) => Value::Bool(*bool),
+        Operand::Uuid(uuid) => Value::Uuid(*uuid),
+        Operand::Time(time) => Value::Time(*time),
     })
 }
 

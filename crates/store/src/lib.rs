@@ -3,32 +3,39 @@
 //! A [`Store`] is one database: a write lane that commits many waiting operations at once, and a
 //! pool of readers on the last committed state. Tables follow the definitions of `jsonapi`, so
 //! one set of statements serves every resource; only what is no resource (operators, settings)
-//! has statements of its own.
+//! has statements of its own. [`yeti`] reads another program's database, for imports.
 
-// The second database's driver waits where SQLite answers at once; operations are written for
-// both.
-#![expect(clippy::unused_async, reason = "operations await their transaction on any database")]
-
-mod column;
 mod condition;
-mod connection;
+mod copy;
+mod database;
 mod error;
 mod first_answers;
+mod folding;
 mod lane;
+mod leases;
 mod listing;
 mod migrations;
 mod operators;
-mod pool;
+mod postgres;
 mod records;
+mod session;
 mod snapshot;
+mod sqlite;
 mod store;
 mod table;
+mod throttles;
+mod tx;
+mod work;
+pub mod yeti;
 
+pub use copy::{Compared, Copy, CopyError};
+pub use database::Database;
 pub use error::{OpenError, StoreError};
 pub use first_answers::FirstAnswer;
 pub use jsonapi::Listing;
-pub use lane::Tx;
 pub use listing::Reading;
 pub use operators::{NewOperator, Operator};
 pub use snapshot::Snapshot;
 pub use store::{Figures, Store};
+pub use throttles::Failures;
+pub use tx::{Target, Tx};

@@ -1,20 +1,17 @@
 //! Lists and single records, with what they include, from one snapshot.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
 
-use jsonapi::{Filter, Include, Included, Listing, Page, Record, Resource, Sort, Target, Walk};
-use rusqlite::types::Value as Sql;
-use rusqlite::{CachedStatement, Connection, params_from_iter};
+use futures_util::try_join;
+use jsonapi::{
+    Filter, Include, Included, Listing, Page, Record, Resource, Sort, Target, Value, Walk,
+};
 
 use crate::condition::Condition;
 use crate::error::StoreError;
-use crate::lane::Tx;
-use crate::records::read_one;
+use crate::session::{Dialect, Session};
 use crate::table::{Table, Tables};
-
-/// Virtual machine steps between two looks at the clock.
-const DEADLINE_STEPS: i32 = 10_000;
+use crate::tx::Tx;
 
 /// What to list.
 #[derive(Clone, Debug)]
@@ -44,67 +41,45 @@ impl Reading {
     }
 }
 
-/// Reads one page within `deadline`.
-pub fn list(
-    connection: &mut Connection,
+/// Reads one page. The session is in a transaction that reads one state.
+pub async fn list(
+    session: &Session,
     tables: &Tables,
     reading: &Reading,
-    deadline: Instant,
 ) -> Result<Listing, StoreError> {
-    let watched = !reading.is_short();
-    if watched {
-        let expired = move || Instant::now() > deadline;
-        connection.progress_handler(DEADLINE_STEPS, Some(expired))?;
-    }
-    let listing = in_snapshot(connection, || {
-        let table = tables.of(reading.resource);
-        let condition = Condition::of(table, &reading.filters);
-        let total = total(connection, table, reading, &condition)?;
-        let (records, goes_on) = page(connection, table, reading, condition)?;
-        let included = include(connection, tables, reading.resource, &records, &reading.include)?;
-        Ok(Listing { records, total, goes_on, included })
-    });
-    if watched {
-        connection.progress_handler(0, None::<fn() -> bool>)?;
-    }
-    listing
+    let table = tables.of(reading.resource);
+    let condition = Condition::of(session.dialect(), table, &reading.filters);
+    let (total, (records, goes_on)) = try_join!(
+        total(session, table, reading, &condition),
+        page(session, table, reading, condition.clone())
+    )?;
+    let included = include(session, tables, reading.resource, &records, &reading.include).await?;
+    Ok(Listing { records, total, goes_on, included })
 }
 
-/// Reads one record that clients may see, with what it includes.
-pub fn show(
-    connection: &Connection,
+/// Reads one record that clients may see, with what it includes: then the session is in a
+/// transaction that reads one state.
+pub async fn show(
+    session: &Session,
     tables: &Tables,
     resource: &'static Resource,
     id: i64,
     tree: &Include,
 ) -> Result<Option<(Record, Included)>, StoreError> {
     let table = tables.of(resource);
-    let read = || {
-        let record = read_one(connection, table, &table.shown_one, [id])?;
-        let Some(record) = record.filter(|record| resource.shows(record)) else {
-            return Ok(None);
-        };
-        let included = include(connection, tables, resource, std::slice::from_ref(&record), tree)?;
-        Ok(Some((record, included)))
+    let params = [Value::Int(id)];
+    let record = session.read_one(&table.shown_one, &params, |row| table.record(row)).await?;
+    let Some(record) = record.filter(|record| resource.shows(record)) else {
+        return Ok(None);
     };
-    if tree.is_empty() { read() } else { in_snapshot(connection, read) }
-}
-
-/// Lets several statements see the same state.
-pub fn in_snapshot<T>(
-    connection: &Connection,
-    read: impl FnOnce() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    connection.prepare_cached("BEGIN")?.execute([])?;
-    let result = read();
-    connection.prepare_cached("COMMIT")?.execute([])?;
-    result
+    let included = include(session, tables, resource, std::slice::from_ref(&record), tree).await?;
+    Ok(Some((record, included)))
 }
 
 /// All records that clients may see are counted as they come and go; only filters make a query
 /// count for itself, and a walk counts when it begins.
-fn total(
-    connection: &Connection,
+async fn total(
+    session: &Session,
     table: &Table,
     reading: &Reading,
     condition: &Condition,
@@ -112,37 +87,26 @@ fn total(
     if let Some(cursor) = reading.walk.as_ref().and_then(|walk| walk.from.as_ref()) {
         return Ok(cursor.total);
     }
-    let total: Option<i64> = if reading.filters.is_empty() {
-        let mut statement =
-            connection.prepare_cached("SELECT total FROM totals WHERE kind = $1")?;
-        let mut rows = statement.query([reading.resource.kind])?;
-        rows.next()?.map(|row| row.get(0)).transpose()?
+    let total = if reading.filters.is_empty() {
+        let sql = "SELECT CAST(sum(total) AS BIGINT) FROM totals WHERE kind = $1";
+        let params = [Value::text(reading.resource.kind)];
+        session.read_one(sql, &params, |row| row.optional_int(0)).await?.flatten()
     } else {
         let sql = format!("SELECT count(*) FROM {}{}", table.name, condition.sql());
-        let mut statement = connection.prepare_cached(&sql)?;
-        let count = statement.query_row(params_from_iter(&condition.params), |row| row.get(0));
-        forget_if_large(statement, condition);
-        Some(count?)
+        session.read_one(&sql, &condition.params, |row| row.optional_int(0)).await?.flatten()
     };
     Ok(total.map_or(0, |total| u64::try_from(total).unwrap_or_default()))
 }
 
 /// The page's records, and whether a walk goes on behind them.
-fn page(
-    connection: &Connection,
+async fn page(
+    session: &Session,
     table: &Table,
     reading: &Reading,
     mut condition: Condition,
 ) -> Result<(Vec<Record>, bool), StoreError> {
     let sql = page_sql(table, reading, &mut condition);
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(&condition.params))?;
-    let mut records = Vec::new();
-    while let Some(row) = rows.next()? {
-        records.push(table.record(row)?);
-    }
-    drop(rows);
-    forget_if_large(statement, &condition);
+    let mut records = read_all(session, table, &sql, &condition.params).await?;
     let Some(walk) = &reading.walk else { return Ok((records, false)) };
     let size = usize::try_from(reading.page.size).unwrap_or(usize::MAX);
     let goes_on = records.len() > size;
@@ -153,6 +117,22 @@ fn page(
     Ok((records, goes_on))
 }
 
+async fn read_all(
+    session: &Session,
+    table: &Table,
+    sql: &str,
+    params: &[Value],
+) -> Result<Vec<Record>, StoreError> {
+    let mut records = Vec::new();
+    session
+        .read(sql, params, |row| {
+            records.push(table.record(row)?);
+            Ok(())
+        })
+        .await?;
+    Ok(records)
+}
+
 /// The statement that reads a page. A walk reads one row more, to know whether it goes on, and
 /// backwards in the opposite order.
 fn page_sql(table: &Table, reading: &Reading, condition: &mut Condition) -> String {
@@ -160,7 +140,7 @@ fn page_sql(table: &Table, reading: &Reading, condition: &mut Condition) -> Stri
     let order = reading.sort.iter().map(|sort| order_by(table, *sort, backwards));
     let order = order.collect::<Vec<_>>().join(", ");
     let Page { number, size } = reading.page;
-    let whole = |count: u64| Sql::Integer(i64::try_from(count).unwrap_or(i64::MAX));
+    let whole = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
     let mut limit = String::new();
     if let Some(walk) = &reading.walk {
         condition.pass(table, &reading.sort, walk);
@@ -171,14 +151,6 @@ fn page_sql(table: &Table, reading: &Reading, condition: &mut Condition) -> Stri
         limit = format!(" LIMIT {size_marker} OFFSET {offset}");
     }
     format!("{}{} ORDER BY {order}{limit}", table.shown, condition.sql())
-}
-
-/// Keeps long filters, each of its own shape, from filling the memory with their plans.
-fn forget_if_large(statement: CachedStatement<'_>, condition: &Condition) {
-    const PARAMS_KEPT_MAX: usize = 32;
-    if condition.params.len() > PARAMS_KEPT_MAX {
-        statement.discard();
-    }
 }
 
 /// Rows without a value come last when ascending, first when descending. Where there are none,
@@ -207,13 +179,17 @@ impl Tx {
         record: &Record,
         tree: &Include,
     ) -> Result<Included, StoreError> {
-        include(&self.connection, &self.tables, resource, std::slice::from_ref(record), tree)
+        if tree.is_empty() {
+            return Ok(Included::new());
+        }
+        self.flush().await?;
+        include(&self.session, &self.tables, resource, std::slice::from_ref(record), tree).await
     }
 }
 
 /// Loads what the tree asks for: one query per relationship and level, whatever the page size.
-fn include(
-    connection: &Connection,
+async fn include(
+    session: &Session,
     tables: &Tables,
     resource: &'static Resource,
     records: &[Record],
@@ -222,8 +198,7 @@ fn include(
     if tree.is_empty() {
         return Ok(Included::new());
     }
-    let mut loaded = Loaded::new();
-    load(connection, tables, resource, &records.iter().collect::<Vec<_>>(), tree, &mut loaded)?;
+    let loaded = load(session, tables, resource, records, tree).await?;
     let mut met: HashSet<Key> =
         records.iter().map(|record| (resource.kind, record.key())).collect();
     let mut order = Vec::new();
@@ -234,6 +209,7 @@ fn include(
             }
         });
     }
+    let mut loaded = loaded;
     let mut included = Included::new();
     for key @ (kind, _) in order {
         let Some(record) = loaded.remove(&key) else { continue };
@@ -245,45 +221,49 @@ fn include(
     Ok(included)
 }
 
-fn load(
-    connection: &Connection,
+async fn load(
+    session: &Session,
     tables: &Tables,
     resource: &'static Resource,
-    records: &[&Record],
+    records: &[Record],
     tree: &Include,
-    loaded: &mut Loaded,
-) -> Result<(), StoreError> {
-    for (position, below) in &tree.branches {
-        let kind = resource.relationships[*position].kind;
-        let mut ids: Vec<i64> =
-            records.iter().filter_map(|record| record.links[*position]).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let table = tables.named(kind);
-        let found = find_many(connection, table, &ids)?;
-        if !below.is_empty() {
-            let found: Vec<&Record> = found.iter().collect();
-            load(connection, tables, table.resource, &found, below, loaded)?;
+) -> Result<Loaded, StoreError> {
+    let mut loaded = Loaded::new();
+    // Branches to follow yet, and the records they begin at.
+    let mut open = vec![(resource, records.to_vec(), tree)];
+    while let Some((resource, records, tree)) = open.pop() {
+        for (position, below) in &tree.branches {
+            let kind = resource.relationships[*position].kind;
+            let mut ids: Vec<i64> =
+                records.iter().filter_map(|record| record.links[*position]).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            let table = tables.named(kind);
+            let found = find_many(session, table, ids).await?;
+            if !below.is_empty() {
+                open.push((table.resource, found.clone(), below));
+            }
+            loaded.extend(found.into_iter().map(|record| ((kind, record.key()), record)));
         }
-        loaded.extend(found.into_iter().map(|record| ((kind, record.key()), record)));
     }
-    Ok(())
+    Ok(loaded)
 }
 
-fn find_many(
-    connection: &Connection,
+async fn find_many(
+    session: &Session,
     table: &Table,
-    ids: &[i64],
+    ids: Vec<i64>,
 ) -> Result<Vec<Record>, StoreError> {
-    let listed: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let sql = format!("{} WHERE id IN (SELECT value FROM json_each($1))", table.shown);
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query([format!("[{}]", listed.join(","))])?;
-    let mut records = Vec::with_capacity(ids.len());
-    while let Some(row) = rows.next()? {
-        records.push(table.record(row)?);
-    }
-    Ok(records)
+    let (among, ids) = match session.dialect() {
+        Dialect::Sqlite => {
+            let listed: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            let listed = Value::text(format!("[{}]", listed.join(",")));
+            ("IN (SELECT value FROM json_each($1))", listed)
+        }
+        Dialect::Postgres => ("= ANY($1)", Value::Ids(ids)),
+    };
+    let sql = format!("{} WHERE id {among}", table.shown);
+    read_all(session, table, &sql, &[ids]).await
 }
 
 /// Lists included records in the order of first meeting, depth first.
@@ -307,6 +287,7 @@ fn walk(
 #[cfg(test)]
 mod tests {
     use jsonapi::{Api, Cursor, Params, Query, Scope, Value, Verbs, integer, timestamp, to_one};
+    use rusqlite::Connection;
     use rusqlite::config::DbConfig;
 
     use super::*;
@@ -356,10 +337,11 @@ mod tests {
         };
         let tables = Tables::new(&API);
         let table = tables.of(&ENTRIES);
-        let mut condition = Condition::of(table, &reading.filters);
+        let mut condition = Condition::of(Dialect::Sqlite, table, &reading.filters);
         let sql = page_sql(table, &reading, &mut condition);
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let lines = statement.query_map(params_from_iter(&condition.params), |row| row.get(3));
+        let lines =
+            statement.query_map(crate::sqlite::column::params(&condition.params), |row| row.get(3));
         lines.unwrap().collect::<Result<Vec<String>, _>>().unwrap().join("; ")
     }
 

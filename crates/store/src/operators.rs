@@ -1,10 +1,11 @@
 //! Operators, the people and programs that sign in, and the settings kept with the data.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row};
+use jsonapi::Value;
 
 use crate::error::StoreError;
-use crate::lane::Tx;
+use crate::session::{Row, Session};
+use crate::tx::Tx;
 
 /// Somebody who may use the admin API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,23 +43,33 @@ pub struct NewOperator {
 const SELECT: &str = "SELECT id, name, password_hash, enabled, allowed_ips, \
                       tokens_valid_from_secs, created_at FROM operators";
 
-fn operator(row: &Row<'_>) -> rusqlite::Result<Operator> {
+fn operator(row: Row<'_>) -> Result<Operator, StoreError> {
     Ok(Operator {
-        id: row.get(0)?,
-        name: row.get(1)?,
-        password_hash: row.get(2)?,
-        enabled: row.get(3)?,
-        allowed_ips: row.get(4)?,
-        tokens_valid_from_secs: row.get(5)?,
-        created_at: Timestamp::from_microsecond(row.get(6)?).unwrap_or(Timestamp::UNIX_EPOCH),
+        id: row.int(0)?,
+        name: row.text(1)?,
+        password_hash: row.text(2)?,
+        enabled: row.bool(3)?,
+        allowed_ips: row.optional_text(4)?,
+        tokens_valid_from_secs: row.int(5)?,
+        created_at: row.time(6)?,
     })
 }
 
 /// Every operator, by name. There are few.
-pub fn all(connection: &Connection) -> Result<Vec<Operator>, StoreError> {
-    let mut statement = connection.prepare_cached(&format!("{SELECT} ORDER BY name"))?;
-    let operators = statement.query_map([], operator)?;
-    Ok(operators.collect::<Result<_, _>>()?)
+pub async fn all(session: &Session) -> Result<Vec<Operator>, StoreError> {
+    let mut operators = Vec::new();
+    let sql = format!("{SELECT} ORDER BY name");
+    session
+        .read(&sql, &[], |row| {
+            operators.push(operator(row)?);
+            Ok(())
+        })
+        .await?;
+    Ok(operators)
+}
+
+fn optional_text(text: Option<&String>) -> Value {
+    text.map_or(Value::Null, Value::text)
 }
 
 impl Tx {
@@ -68,8 +79,7 @@ impl Tx {
     /// When the statement fails.
     pub async fn operator(&mut self, name: &str) -> Result<Option<Operator>, StoreError> {
         let sql = format!("{SELECT} WHERE name = $1");
-        let found = self.connection.prepare_cached(&sql)?.query_row([name], operator);
-        Ok(found.optional()?)
+        self.read_one(&sql, &[Value::text(name)], operator).await
     }
 
     /// Whether there is any operator yet.
@@ -77,7 +87,7 @@ impl Tx {
     /// # Errors
     /// When the statement fails.
     pub async fn has_operators(&mut self) -> Result<bool, StoreError> {
-        Ok(self.connection.prepare_cached("SELECT 1 FROM operators")?.exists([])?)
+        Ok(self.read_one("SELECT 1 FROM operators LIMIT 1", &[], |_| Ok(())).await?.is_some())
     }
 
     /// Adds an operator.
@@ -88,9 +98,14 @@ impl Tx {
         let sql = "INSERT INTO operators \
                    (name, password_hash, allowed_ips, tokens_valid_from_secs, created_at) \
                    VALUES ($1, $2, $3, 0, $4) RETURNING id";
-        let created_at = new.created_at.as_microsecond();
-        let row = (&new.name, &new.password_hash, &new.allowed_ips, created_at);
-        Ok(self.connection.prepare_cached(sql)?.query_row(row, |row| row.get(0))?)
+        let params = [
+            Value::text(&new.name),
+            Value::text(&new.password_hash),
+            optional_text(new.allowed_ips.as_ref()),
+            Value::Time(new.created_at),
+        ];
+        let id = self.read_one(sql, &params, |row| row.int(0)).await?;
+        id.ok_or_else(|| StoreError::Malformed("id".to_owned()))
     }
 
     /// Writes everything of an operator that can change.
@@ -100,13 +115,14 @@ impl Tx {
     pub async fn update_operator(&mut self, operator: &Operator) -> Result<(), StoreError> {
         let sql = "UPDATE operators SET password_hash = $1, enabled = $2, allowed_ips = $3, \
                    tokens_valid_from_secs = $4 WHERE id = $5";
-        self.connection.prepare_cached(sql)?.execute((
-            &operator.password_hash,
-            operator.enabled,
-            &operator.allowed_ips,
-            operator.tokens_valid_from_secs,
-            operator.id,
-        ))?;
+        let params = [
+            Value::text(&operator.password_hash),
+            Value::Bool(operator.enabled),
+            optional_text(operator.allowed_ips.as_ref()),
+            Value::Int(operator.tokens_valid_from_secs),
+            Value::Int(operator.id),
+        ];
+        self.execute(sql, &params).await?;
         Ok(())
     }
 
@@ -116,10 +132,11 @@ impl Tx {
     /// When the statement fails.
     pub async fn setting(&mut self, name: &str) -> Result<Option<String>, StoreError> {
         let sql = "SELECT value FROM settings WHERE name = $1";
-        Ok(self.connection.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?)
+        self.read_one(sql, &[Value::text(name)], |row| row.text(0)).await
     }
 
-    /// A setting, made with `make` when there is none yet.
+    /// A setting, made with `make` when there is none yet. Writers that make it at the same time
+    /// agree on one.
     ///
     /// # Errors
     /// When a statement fails.
@@ -131,10 +148,9 @@ impl Tx {
         if let Some(value) = self.setting(name).await? {
             return Ok(value);
         }
-        let value = make();
-        self.connection
-            .prepare_cached("INSERT INTO settings (name, value) VALUES ($1, $2)")?
-            .execute((name, &value))?;
-        Ok(value)
+        let sql = "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        self.execute(sql, &[Value::text(name), Value::text(make())]).await?;
+        let made = self.setting(name).await?;
+        made.ok_or_else(|| StoreError::Malformed(name.to_owned()))
     }
 }

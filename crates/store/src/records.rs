@@ -1,48 +1,16 @@
 //! Reading and writing records inside a transaction, by definition.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use jsonapi::{Id, Kind, Record, Resource, Value};
-use rusqlite::types::Value as Sql;
-use rusqlite::{OptionalExtension, Params, params_from_iter};
 
-use crate::column::{link_to_sql, to_sql};
 use crate::error::StoreError;
-use crate::lane::Tx;
-use crate::table::{Table, Tables};
-
-/// Reads at most one record with a statement that starts like [`Table::select`].
-pub fn read_one(
-    connection: &rusqlite::Connection,
-    table: &Table,
-    sql: &str,
-    params: impl Params,
-) -> Result<Option<Record>, StoreError> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params)?;
-    rows.next()?.map(|row| table.record(row)).transpose()
-}
-
-/// Visits the records that a statement which starts like [`Table::select`] finds.
-pub fn read_many(
-    connection: &rusqlite::Connection,
-    table: &Table,
-    sql: &str,
-    params: impl Params,
-    mut visitor: impl FnMut(Record),
-) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params)?;
-    while let Some(row) = rows.next()? {
-        visitor(table.record(row)?);
-    }
-    Ok(())
-}
+use crate::session::{Dialect, Statement};
+use crate::table::Table;
+use crate::tx::Tx;
 
 impl Tx {
-    fn table<'a>(tables: &'a Tables, resource: &Resource) -> &'a Table {
-        tables.of(resource)
-    }
-
     /// The definition of this type.
     ///
     /// # Panics
@@ -52,8 +20,8 @@ impl Tx {
         self.tables.named(kind).resource
     }
 
-    /// The record with this key, whether clients may see it or not. The row is locked: this is
-    /// the single writer.
+    /// The record with this key, whether clients may see it or not. Nobody else can change it
+    /// until this transaction ends.
     ///
     /// # Errors
     /// When the statement fails.
@@ -62,11 +30,31 @@ impl Tx {
         resource: &'static Resource,
         id: i64,
     ) -> Result<Option<Record>, StoreError> {
-        let table = Self::table(&self.tables, resource);
-        read_one(&self.connection, table, &table.select_one, [id])
+        self.lock(resource, id).await
     }
 
-    /// The record whose attribute has this value.
+    /// As [`Self::find`], without locking the row: for what is only looked at.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn read(
+        &mut self,
+        resource: &'static Resource,
+        id: i64,
+    ) -> Result<Option<Record>, StoreError> {
+        if let Some(held) = self.work.held((resource.kind, id)) {
+            return Ok(held.now().cloned());
+        }
+        if self.work.inserts(resource.kind).iter().any(|record| record.key() == id) {
+            self.flush().await?;
+        }
+        let tables = Arc::clone(&self.tables);
+        let table = tables.of(resource);
+        self.read_one(&table.select_one, &[Value::Int(id)], |row| table.record(row)).await
+    }
+
+    /// The record whose attribute has this value, which is unique. Nobody else can change it
+    /// until this transaction ends.
     ///
     /// # Errors
     /// When the statement fails.
@@ -76,9 +64,16 @@ impl Tx {
         attribute: &str,
         value: &Value,
     ) -> Result<Option<Record>, StoreError> {
-        let table = Self::table(&self.tables, resource);
-        let sql = format!("{} WHERE {} = $1", table.select, table.named(attribute));
-        read_one(&self.connection, table, &sql, [to_sql(value)])
+        let tables = Arc::clone(&self.tables);
+        let table = tables.of(resource);
+        self.settle(table, table.position(attribute)).await?;
+        let column = table.named(attribute);
+        let sql = format!("SELECT id FROM {} WHERE {column} = $1", table.name);
+        let keys = self.read_keys(&sql, std::slice::from_ref(value)).await?;
+        let Some(id) = keys.first() else { return Ok(None) };
+        let found = self.find(resource, *id).await?;
+        // It may have changed before it was locked.
+        Ok(found.filter(|record| resource.value(record, attribute) == value))
     }
 
     /// The record whose attribute has this value, of those whose relationship has this key.
@@ -92,10 +87,23 @@ impl Tx {
         attribute: &str,
         value: &Value,
     ) -> Result<Option<Record>, StoreError> {
-        let table = Self::table(&self.tables, resource);
+        let tables = Arc::clone(&self.tables);
+        let table = tables.of(resource);
+        let position = table.position(attribute);
+        let link = resource.relationship(relationship);
+        let waiting = self.work.inserts(resource.kind).iter().find(|record| {
+            position.is_some_and(|position| record.values[position] == *value)
+                && link.is_some_and(|link| record.links[link] == Some(key))
+        });
+        if let Some(record) = waiting {
+            return Ok(Some(record.clone()));
+        }
+        if self.work.changes(resource.kind, |_, _| true) {
+            self.flush().await?;
+        }
         let (select, within) = (&table.select, table.key(relationship));
         let sql = format!("{select} WHERE {} = $1 AND {within} = $2", table.named(attribute));
-        read_one(&self.connection, table, &sql, [to_sql(value), Sql::Integer(key)])
+        self.read_one(&sql, &[value.clone(), Value::Int(key)], |row| table.record(row)).await
     }
 
     /// Whether a record other than `except` has this value; of records whose relationship has
@@ -111,19 +119,17 @@ impl Tx {
         within: Option<(usize, i64)>,
         except: Option<i64>,
     ) -> Result<bool, StoreError> {
-        let table = Self::table(&self.tables, resource);
+        let tables = Arc::clone(&self.tables);
+        let table = tables.of(resource);
+        self.settle(table, Some(attribute)).await?;
         let mut sql =
             format!("SELECT id FROM {} WHERE {} = $1", table.name, table.columns[attribute]);
-        let mut params = vec![to_sql(value)];
+        let mut params = vec![value.clone()];
         if let Some((relationship, key)) = within {
             sql = format!("{sql} AND {} = $2", table.keys[relationship]);
-            params.push(Sql::Integer(key));
+            params.push(Value::Int(key));
         }
-        let owner: Option<i64> = self
-            .connection
-            .prepare_cached(&sql)?
-            .query_row(params_from_iter(params), |row| row.get(0))
-            .optional()?;
+        let owner = self.read_one(&sql, &params, |row| row.int(0)).await?;
         Ok(owner.is_some() && owner != except)
     }
 
@@ -132,11 +138,13 @@ impl Tx {
     /// # Errors
     /// When the statement fails.
     pub async fn exists(&mut self, kind: &str, id: i64) -> Result<bool, StoreError> {
+        self.flush().await?;
         let sql = format!("SELECT 1 FROM {} WHERE id = $1", self.tables.named(kind).name);
-        Ok(self.connection.prepare_cached(&sql)?.exists([id])?)
+        Ok(self.read_one(&sql, &[Value::Int(id)], |_| Ok(())).await?.is_some())
     }
 
-    /// Up to `limit` keys of records of type `kind` whose `relationship` points at `id`.
+    /// Up to `limit` keys of records of type `kind` whose `relationship` points at `id`, in their
+    /// order.
     ///
     /// # Errors
     /// When the statement fails.
@@ -147,13 +155,15 @@ impl Tx {
         id: i64,
         limit: i64,
     ) -> Result<Vec<i64>, StoreError> {
-        let table = self.tables.named(kind);
+        self.flush().await?;
+        let tables = Arc::clone(&self.tables);
+        let table = tables.named(kind);
         let key = table.key(relationship);
-        let sql = format!("SELECT id FROM {} WHERE {key} = $1 LIMIT $2", table.name);
-        self.keys(&sql, [Sql::Integer(id), Sql::Integer(limit)])
+        let sql = format!("SELECT id FROM {} WHERE {key} = $1 ORDER BY id LIMIT $2", table.name);
+        self.read_keys(&sql, &[Value::Int(id), Value::Int(limit)]).await
     }
 
-    /// Keys of the records of type `kind` whose id list `attribute` holds `member`.
+    /// Keys of the records of type `kind` whose id list `attribute` holds `member`, in their order.
     ///
     /// # Errors
     /// When the statement fails.
@@ -163,82 +173,84 @@ impl Tx {
         attribute: &str,
         member: i64,
     ) -> Result<Vec<i64>, StoreError> {
-        let sql = "SELECT record_id FROM list_members WHERE list = $1 AND member_id = $2";
-        self.keys(sql, [Sql::Text(list_name(kind, attribute)), Sql::Integer(member)])
-    }
-
-    fn keys(&self, sql: &str, params: impl Params) -> Result<Vec<i64>, StoreError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let keys = statement.query_map(params, |row| row.get(0))?;
-        Ok(keys.collect::<Result<_, _>>()?)
+        self.flush().await?;
+        let sql = "SELECT record_id FROM list_members WHERE list = $1 AND member_id = $2 \
+                   ORDER BY record_id";
+        self.read_keys(sql, &[list_name(kind, attribute), Value::Int(member)]).await
     }
 
     /// Adds a record and returns it with its new id.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when a unique or foreign key refuses the row.
+    /// [`StoreError::Conflict`] when a unique or foreign key refuses the row, though perhaps only
+    /// later: then the operation runs again.
     pub async fn insert(
         &mut self,
         resource: &'static Resource,
         values: Vec<Value>,
         links: Vec<Option<i64>>,
     ) -> Result<Record, StoreError> {
-        let table = Self::table(&self.tables, resource);
-        let columns = values.iter().map(to_sql).chain(links.iter().map(|link| link_to_sql(*link)));
-        let id =
-            self.connection.prepare_cached(&table.insert)?.insert(params_from_iter(columns))?;
+        let tables = Arc::clone(&self.tables);
+        let mark = self.work.mark();
+        let id = self.next_id(tables.of(resource)).await?;
         let record = Record { id: Id::Int(id), values, links };
-        self.follow(resource, None, Some(&record))?;
+        self.work.insert(resource.kind, record.clone());
+        self.follow(resource, None, Some(&record));
+        self.write_through(mark).await?;
         Ok(record)
+    }
+
+    /// Adds a record under the id that it has.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub async fn restore(
+        &mut self,
+        resource: &'static Resource,
+        record: &Record,
+    ) -> Result<(), StoreError> {
+        let mark = self.work.mark();
+        let id = record.key();
+        self.follow(resource, None, Some(record));
+        self.work.insert(resource.kind, record.clone());
+        if self.session.dialect() == Dialect::Postgres {
+            let pass = self.tables.of(resource).pass_id.clone();
+            self.work.statement(Statement::new(pass, vec![Value::Int(id)]));
+        }
+        self.pass_id(resource.kind, id);
+        self.write_through(mark).await
     }
 
     /// Writes the columns in which `after` differs from `before`, the record as it is stored.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when a unique or foreign key refuses the row.
+    /// As [`Self::insert`].
     pub async fn update(
         &mut self,
         resource: &'static Resource,
         before: &Record,
         after: &Record,
     ) -> Result<(), StoreError> {
-        let table = Self::table(&self.tables, resource);
-        let mut sets = Vec::new();
-        let mut params = Vec::new();
-        for (position, value) in after.values.iter().enumerate() {
-            if before.values[position] != *value {
-                params.push(to_sql(value));
-                sets.push(format!("{} = ${}", table.columns[position], params.len()));
-            }
-        }
-        for (position, link) in after.links.iter().enumerate() {
-            if before.links[position] != *link {
-                params.push(link_to_sql(*link));
-                sets.push(format!("{} = ${}", table.keys[position], params.len()));
-            }
-        }
-        if sets.is_empty() {
-            return Ok(());
-        }
-        params.push(Sql::Integer(before.key()));
-        let set = sets.join(", ");
-        let sql = format!("UPDATE {} SET {set} WHERE id = ${}", table.name, params.len());
-        self.connection.prepare_cached(&sql)?.execute(params_from_iter(params))?;
-        self.follow(resource, Some(before), Some(after))
+        let mark = self.work.mark();
+        self.work.set((resource.kind, before.key()), before, Some(after.clone()));
+        self.follow(resource, Some(before), Some(after));
+        self.write_through(mark).await
     }
 
     /// Removes a stored record.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when another row still points at it.
+    /// [`StoreError::Conflict`] when another row still points at it, though perhaps only later:
+    /// then the operation runs again.
     pub async fn delete(
         &mut self,
         resource: &'static Resource,
         record: &Record,
     ) -> Result<(), StoreError> {
-        let table = Self::table(&self.tables, resource);
-        self.connection.prepare_cached(&table.delete)?.execute([record.key()])?;
-        self.follow(resource, Some(record), None)
+        let mark = self.work.mark();
+        self.work.set((resource.kind, record.key()), record, None);
+        self.follow(resource, Some(record), None);
+        self.write_through(mark).await
     }
 
     /// Forgets up to `limit` records, of a resource that nothing points at and without id lists,
@@ -253,15 +265,17 @@ impl Tx {
         cutoff: Timestamp,
         limit: u32,
     ) -> Result<usize, StoreError> {
-        let table = Self::table(&self.tables, resource);
+        self.flush().await?;
+        let tables = Arc::clone(&self.tables);
+        let table = tables.of(resource);
         let (name, column) = (&table.name, table.named(attribute));
         let sql = format!(
             "DELETE FROM {name} WHERE id IN \
              (SELECT id FROM {name} WHERE {column} < $1 ORDER BY {column} LIMIT $2)"
         );
-        let forgotten =
-            self.connection.prepare_cached(&sql)?.execute((cutoff.as_microsecond(), limit))?;
-        self.count(resource.kind, -i64::try_from(forgotten).unwrap_or(i64::MAX));
+        let params = [Value::Time(cutoff), Value::Int(i64::from(limit))];
+        let forgotten = self.execute(&sql, &params).await?;
+        self.work.count(resource.kind, -i64::try_from(forgotten).unwrap_or(i64::MAX));
         Ok(forgotten)
     }
 
@@ -275,11 +289,26 @@ impl Tx {
         relationship: &str,
         id: i64,
     ) -> Result<(), StoreError> {
-        let table = Self::table(&self.tables, resource);
+        self.flush().await?;
+        let tables = Arc::clone(&self.tables);
+        let table = tables.of(resource);
         let sql = format!("DELETE FROM {} WHERE {} = $1", table.name, table.key(relationship));
-        let deleted = self.connection.prepare_cached(&sql)?.execute([id])?;
-        self.count(resource.kind, -i64::try_from(deleted).unwrap_or(i64::MAX));
+        let deleted = self.execute(&sql, &[Value::Int(id)]).await?;
+        self.work.count(resource.kind, -i64::try_from(deleted).unwrap_or(i64::MAX));
         Ok(())
+    }
+
+    /// Writes what a query by this attribute must see.
+    async fn settle(&mut self, table: &Table, attribute: Option<usize>) -> Result<(), StoreError> {
+        let kind = table.resource.kind;
+        let matters = |before: &Record, after: &Record| match attribute {
+            Some(position) => before.values[position] != after.values[position],
+            None => true,
+        };
+        if self.work.inserts(kind).is_empty() && !self.work.changes(kind, matters) {
+            return Ok(());
+        }
+        self.flush().await
     }
 
     /// Keeps what follows from records: the totals, and who is named in which id list.
@@ -288,11 +317,11 @@ impl Tx {
         resource: &'static Resource,
         before: Option<&Record>,
         after: Option<&Record>,
-    ) -> Result<(), StoreError> {
+    ) {
         let seen = |record: Option<&Record>| {
             i64::from(record.is_some_and(|record| resource.shows(record)))
         };
-        self.count(resource.kind, seen(after) - seen(before));
+        self.work.count(resource.kind, seen(after) - seen(before));
         let lists = resource.attributes.iter().enumerate();
         for (position, attribute) in
             lists.filter(|(_, attribute)| matches!(attribute.kind, Kind::IdList))
@@ -307,38 +336,28 @@ impl Tx {
             }
             let Some(record) = before.or(after).map(Record::key) else { continue };
             let list = list_name(resource.kind, attribute.name);
-            self.change_list(
-                "DELETE FROM list_members WHERE list = $1 AND member_id = $2 AND record_id = $3",
-                &list,
-                record,
-                old.iter().filter(|id| !new.contains(id)),
-            )?;
-            self.change_list(
-                "INSERT INTO list_members (list, member_id, record_id) VALUES ($1, $2, $3) \
-                 ON CONFLICT DO NOTHING",
-                &list,
-                record,
-                new.iter().filter(|id| !old.contains(id)),
-            )?;
+            let mut change = |sql: &'static str, member: i64| {
+                let params = vec![list.clone(), Value::Int(member), Value::Int(record)];
+                self.work.statement(Statement::new(sql, params));
+            };
+            for member in old.iter().filter(|id| !new.contains(id)) {
+                change(
+                    "DELETE FROM list_members \
+                     WHERE list = $1 AND member_id = $2 AND record_id = $3",
+                    *member,
+                );
+            }
+            for member in new.iter().filter(|id| !old.contains(id)) {
+                change(
+                    "INSERT INTO list_members (list, member_id, record_id) VALUES ($1, $2, $3) \
+                     ON CONFLICT DO NOTHING",
+                    *member,
+                );
+            }
         }
-        Ok(())
-    }
-
-    fn change_list<'a>(
-        &self,
-        sql: &str,
-        list: &str,
-        record: i64,
-        members: impl Iterator<Item = &'a i64>,
-    ) -> Result<(), StoreError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        for member in members {
-            statement.execute((list, member, record))?;
-        }
-        Ok(())
     }
 }
 
-fn list_name(kind: &str, attribute: &str) -> String {
-    format!("{kind}.{attribute}")
+fn list_name(kind: &str, attribute: &str) -> Value {
+    Value::text(format!("{kind}.{attribute}"))
 }

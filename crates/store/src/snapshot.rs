@@ -1,40 +1,44 @@
 //! One state of the database, for work that reads much of it: nothing that is written meanwhile
 //! shows.
 
-use jsonapi::{Record, Resource};
-use rusqlite::Connection;
+use jsonapi::{Record, Resource, Value};
 
 use crate::error::StoreError;
-use crate::lane::Tx;
-use crate::records::{read_many, read_one};
-use crate::table::Tables;
+use crate::session::Session;
+use crate::table::{Table, Tables};
+use crate::tx::Tx;
 
 /// A reader's look at one state of the database.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
-    connection: &'a Connection,
+    session: &'a Session,
     tables: &'a Tables,
 }
 
 impl<'a> Snapshot<'a> {
-    pub(crate) fn new(connection: &'a Connection, tables: &'a Tables) -> Self {
-        Self { connection, tables }
+    pub(crate) fn new(session: &'a Session, tables: &'a Tables) -> Self {
+        Self { session, tables }
     }
 
     /// The record with this key.
     ///
     /// # Errors
     /// When the statement fails.
-    pub fn find(&self, resource: &'static Resource, id: i64) -> Result<Option<Record>, StoreError> {
+    pub async fn find(
+        &self,
+        resource: &'static Resource,
+        id: i64,
+    ) -> Result<Option<Record>, StoreError> {
         let table = self.tables.of(resource);
-        read_one(self.connection, table, &table.select_one, [id])
+        let params = [Value::Int(id)];
+        self.session.read_one(&table.select_one, &params, |row| table.record(row)).await
     }
 
     /// Up to `limit` records with keys above `after`, in their order.
     ///
     /// # Errors
     /// When the statement fails.
-    pub fn following(
+    pub async fn following(
         &self,
         resource: &'static Resource,
         after: i64,
@@ -42,9 +46,7 @@ impl<'a> Snapshot<'a> {
     ) -> Result<Vec<Record>, StoreError> {
         let table = self.tables.of(resource);
         let sql = format!("{} WHERE id > $1 ORDER BY id LIMIT $2", table.select);
-        let mut records = Vec::new();
-        read_many(self.connection, table, &sql, (after, limit), |record| records.push(record))?;
-        Ok(records)
+        self.all(table, &sql, &[Value::Int(after), Value::Int(i64::from(limit))]).await
     }
 
     /// Visits every record whose `owner`, a relationship or an integer attribute, is above `after`
@@ -53,12 +55,12 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// When the statement fails.
-    pub fn visit(
+    pub async fn visit(
         &self,
         resource: &'static Resource,
         (owner, then): (&str, &str),
         (after, last): (i64, i64),
-        visitor: impl FnMut(Record),
+        mut visitor: impl FnMut(Record) + Send,
     ) -> Result<(), StoreError> {
         let table = self.tables.of(resource);
         let (owner, then) = (table.named(owner), table.named(then));
@@ -66,7 +68,13 @@ impl<'a> Snapshot<'a> {
             "{} WHERE {owner} > $1 AND {owner} <= $2 ORDER BY {owner}, {then}",
             table.select
         );
-        read_many(self.connection, table, &sql, (after, last), visitor)
+        let params = [Value::Int(after), Value::Int(last)];
+        self.session
+            .read(&sql, &params, |row| {
+                visitor(table.record(row)?);
+                Ok(())
+            })
+            .await
     }
 
     /// The last `limit` records that belong to `owner` by this relationship, ordered by the
@@ -74,7 +82,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// When the statement fails.
-    pub fn last_of(
+    pub async fn last_of(
         &self,
         resource: &'static Resource,
         (relationship, owner): (&str, i64),
@@ -84,8 +92,8 @@ impl<'a> Snapshot<'a> {
         let table = self.tables.of(resource);
         let (key, by) = (table.named(relationship), table.named(by));
         let sql = format!("{} WHERE {key} = $1 ORDER BY {by} DESC LIMIT $2", table.select);
-        let mut records = Vec::new();
-        read_many(self.connection, table, &sql, (owner, limit), |record| records.push(record))?;
+        let params = [Value::Int(owner), Value::Int(i64::from(limit))];
+        let mut records = self.all(table, &sql, &params).await?;
         records.reverse();
         Ok(records)
     }
@@ -95,7 +103,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// When the statement fails.
-    pub fn between(
+    pub async fn between(
         &self,
         resource: &'static Resource,
         (relationship, owner): (&str, i64),
@@ -109,17 +117,34 @@ impl<'a> Snapshot<'a> {
             "{} WHERE {key} = $1 AND {by} > $2 AND {by} <= $3 ORDER BY {by} LIMIT $4",
             table.select
         );
-        let params = (owner, after, last, limit);
+        let params = [owner, after, last, i64::from(limit)].map(Value::Int);
+        self.all(table, &sql, &params).await
+    }
+
+    async fn all(
+        &self,
+        table: &Table,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<Vec<Record>, StoreError> {
         let mut records = Vec::new();
-        read_many(self.connection, table, &sql, params, |record| records.push(record))?;
+        self.session
+            .read(sql, params, |row| {
+                records.push(table.record(row)?);
+                Ok(())
+            })
+            .await?;
         Ok(records)
     }
 }
 
 impl Tx {
     /// What this transaction sees, as readers look at it.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot<'_> {
-        Snapshot::new(&self.connection, &self.tables)
+    ///
+    /// # Errors
+    /// When what it has decided cannot be written.
+    pub async fn snapshot(&mut self) -> Result<Snapshot<'_>, StoreError> {
+        self.flush().await?;
+        Ok(Snapshot::new(&self.session, &self.tables))
     }
 }

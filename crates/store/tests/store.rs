@@ -9,6 +9,7 @@ use jsonapi::{
     Target, Test, Value, boolean, integer, json, text, timestamp, to_one, write_collection,
 };
 use store::{OpenError, Reading, Store, StoreError};
+use testbed::TestDatabase;
 
 static CONTRACTORS: Resource = Resource {
     kind: "contractors",
@@ -54,11 +55,10 @@ static AUDIT_RECORDS: Resource = Resource {
 
 static API: Api = Api { prefix: "/test", resources: &[&CONTRACTORS, &CONTACTS, &AUDIT_RECORDS] };
 
-fn open() -> (tempfile::TempDir, Arc<Store>) {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", directory.path().join("deep/er/test.db").display());
-    let store = Arc::new(Store::open(&url, API).unwrap());
-    (directory, store)
+async fn open() -> (TestDatabase, Arc<Store>) {
+    let database = TestDatabase::fresh();
+    let store = Arc::new(Store::open(&database.url(), API).await.unwrap());
+    (database, store)
 }
 
 fn contractor(name: &str) -> Vec<Value> {
@@ -72,7 +72,7 @@ fn contractor(name: &str) -> Vec<Value> {
 
 async fn add(store: &Store, name: &str) -> Result<Record, StoreError> {
     let values = contractor(name);
-    store.write(async move |tx| tx.insert(&CONTRACTORS, values, vec![None]).await).await
+    store.write(async move |tx| tx.insert(&CONTRACTORS, values.clone(), vec![None]).await).await
 }
 
 fn reading(resource: &'static Resource) -> Reading {
@@ -95,7 +95,7 @@ async fn names(store: &Store) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operations_that_share_a_commit_fail_alone() {
-    let (_directory, store) = open();
+    let (_database, store) = open().await;
     add(&store, "taken").await.unwrap();
     let writes = (0..200).map(|number| {
         let store = Arc::clone(&store);
@@ -104,7 +104,7 @@ async fn operations_that_share_a_commit_fail_alone() {
             let values = contractor(&format!("c{number:03}"));
             let written: Result<Record, StoreError> = store
                 .write(async move |tx| {
-                    let record = tx.insert(&CONTRACTORS, values, vec![None]).await?;
+                    let record = tx.insert(&CONTRACTORS, values.clone(), vec![None]).await?;
                     assert!(number % 7 != 0, "a bug in the operation");
                     if number % 4 == 0 { Err(StoreError::Conflict) } else { Ok(record) }
                 })
@@ -129,7 +129,7 @@ async fn operations_that_share_a_commit_fail_alone() {
 
 #[tokio::test]
 async fn a_row_that_a_key_refuses_is_a_conflict_and_counts_for_nothing() {
-    let (_directory, store) = open();
+    let (_database, store) = open().await;
     add(&store, "one").await.unwrap();
     assert!(matches!(add(&store, "one").await, Err(StoreError::Conflict)));
     assert_eq!(names(&store).await, ["one"]);
@@ -137,7 +137,7 @@ async fn a_row_that_a_key_refuses_is_a_conflict_and_counts_for_nothing() {
 
 #[tokio::test]
 async fn totals_count_what_clients_can_see() {
-    let (_directory, store) = open();
+    let (_database, store) = open().await;
     let owner = add(&store, "owner").await.unwrap().key();
     let email = |text| vec![Value::text(text), Value::Null];
     let contacts: Result<Record, StoreError> = store
@@ -161,7 +161,7 @@ async fn totals_count_what_clients_can_see() {
 
 #[tokio::test]
 async fn a_condition_with_thousands_of_parts_is_still_one_query() {
-    let (_directory, store) = open();
+    let (_database, store) = open().await;
     add(&store, "Ярослав").await.unwrap();
     add(&store, "plain").await.unwrap();
     let mut texts: Vec<String> = (0..5000).map(|number| format!("no such {number}")).collect();
@@ -173,33 +173,35 @@ async fn a_condition_with_thousands_of_parts_is_still_one_query() {
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_reopening() {
-    let (directory, store) = open();
+    let (database, store) = open().await;
     for number in 0..20 {
         add(&store, &number.to_string()).await.unwrap();
     }
     drop(store);
-    let url = format!("sqlite:{}", directory.path().join("deep/er/test.db").display());
-    assert_eq!(names(&Store::open(&url, API).unwrap()).await.len(), 20);
+    assert_eq!(names(&Store::open(&database.url(), API).await.unwrap()).await.len(), 20);
 }
 
-#[test]
-fn addresses_and_files_that_cannot_be_used_are_named() {
+#[tokio::test]
+async fn addresses_and_files_that_cannot_be_used_are_named() {
     let directory = tempfile::tempdir().unwrap();
     let junk = directory.path().join("junk.db");
     std::fs::write(&junk, "this is no database, whatever its name says").unwrap();
-    let open = |url: &str| Store::open(url, API).map(|_| ()).unwrap_err();
-    assert!(matches!(open("mysql://here"), OpenError::Address(_)));
-    assert!(matches!(open("sqlite:"), OpenError::Address(_)));
-    assert!(matches!(open(&format!("sqlite:{}", junk.display())), OpenError::File { .. }));
+    let open = async |url: &str| Store::open(url, API).await.map(|_| ()).unwrap_err();
+    assert!(matches!(open("mysql://here").await, OpenError::Address(_)));
+    assert!(matches!(open("sqlite:").await, OpenError::Address(_)));
+    assert!(matches!(open(&format!("sqlite:{}", junk.display())).await, OpenError::File { .. }));
     let below_a_file = format!("sqlite:{}/x/y.db", junk.display());
-    assert!(matches!(open(&below_a_file), OpenError::Directory { .. }));
+    assert!(matches!(open(&below_a_file).await, OpenError::Directory { .. }));
+    let deep = directory.path().join("deep/er/test.db");
+    Store::open(&format!("sqlite:{}", deep.display()), API).await.unwrap();
+    assert!(deep.exists(), "directories are made");
 }
 
 /// Appends as many audit records, a handful of them to each instant and a hundred to each item.
 async fn append(store: &Store, numbers: std::ops::Range<i64>) {
     let written: Result<(), StoreError> = store
         .write(async move |tx| {
-            for number in numbers {
+            for number in numbers.clone() {
                 let mut values = AUDIT_RECORDS.defaults();
                 values[0] = Value::text("update");
                 values[1] = Value::text(if number % 3 == 0 { "accounts" } else { "contacts" });
@@ -275,7 +277,7 @@ async fn walk(store: &Store, query: &str, onward: &str) -> Vec<Shown> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_walk_meets_every_row_once_in_either_direction() {
-    let (_directory, store) = open();
+    let (_database, store) = open().await;
     append(&store, 0..3000).await;
     for list in [
         "",
@@ -313,7 +315,7 @@ async fn a_walk_meets_every_row_once_in_either_direction() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_walk_is_not_disturbed_by_rows_that_come_meanwhile() {
-    let (_directory, store) = open();
+    let (_database, store) = open().await;
     let mut rows = 2000;
     append(&store, 0..rows).await;
     for (list, end, sees_new_rows) in [
@@ -347,15 +349,16 @@ async fn a_walk_is_not_disturbed_by_rows_that_come_meanwhile() {
 
 #[tokio::test]
 async fn a_page_beyond_the_end_leads_back_to_it() {
-    let (_directory, store) = open();
+    let (_database, store) = open().await;
     let empty = page(&store, "page[after]=").await;
     assert_eq!((empty.listing.total, empty.link("prev"), empty.link("next")), (0, None, None));
     append(&store, 0..11).await;
+    let last = *numbered(&store, "").await.last().unwrap();
     let first = page(&store, "sort=created-at&page[size]=10&page[after]=").await;
     let rest = first.link("next").unwrap();
     let removed: Result<(), StoreError> = store
-        .write(async |tx| {
-            let last = tx.find(&AUDIT_RECORDS, 11).await?.unwrap();
+        .write(async move |tx| {
+            let last = tx.find(&AUDIT_RECORDS, last).await?.unwrap();
             tx.delete(&AUDIT_RECORDS, &last).await
         })
         .await;
@@ -373,16 +376,29 @@ async fn a_page_beyond_the_end_leads_back_to_it() {
 
 #[tokio::test]
 async fn json_is_searched_as_text_and_ids_as_numbers() {
-    let (_directory, store) = open();
+    let (_database, store) = open().await;
     append(&store, 0..50).await;
-    for (query, ids) in [
-        ("filter[before-cont]=%22VAT%22:49", vec![50]),
-        ("filter[before-end]=:7}", vec![8]),
-        ("filter[id-gteq]=49", vec![49, 50]),
-        ("filter[id-lt]=2.9", vec![1]),
-        ("filter[id-in]=3,99999999999999999999,5", vec![3, 5]),
-        ("filter[id-not-eq]=1&filter[id-lteq]=3", vec![2, 3]),
+    // By their numbers, from 0, which their JSON tells; and by their ids.
+    let rows = page(&store, "page[size]=1000").await.listing.records;
+    let number = |row: &Record| match &row.values[7] {
+        Value::Json(json) => json[7..json.len() - 1].parse::<usize>().unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let numbers: Vec<usize> = rows.iter().map(number).collect();
+    assert_eq!(numbers.len(), 50);
+    let id = |at: usize| rows[at].key();
+    for (query, found) in [
+        ("filter[before-cont]=%22VAT%22:49".to_owned(), vec![49]),
+        ("filter[before-end]=:7}".to_owned(), vec![7]),
+        (format!("filter[id-gteq]={}", id(48)), numbers[48..].to_vec()),
+        (format!("filter[id-lt]={}.9", id(1)), numbers[..1].to_vec()),
+        (
+            format!("filter[id-in]={},99999999999999999999,{}", id(2), id(4)),
+            vec![numbers[2], numbers[4]],
+        ),
+        (format!("filter[id-not-eq]={}&filter[id-lteq]={}", id(0), id(2)), numbers[1..3].to_vec()),
     ] {
-        assert_eq!(numbered(&store, query).await, ids, "{query}");
+        let listed = page(&store, &query).await.listing.records;
+        assert_eq!(listed.iter().map(number).collect::<Vec<_>>(), found, "{query}");
     }
 }

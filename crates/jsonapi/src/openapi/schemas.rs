@@ -294,7 +294,7 @@ fn default(default: Default) -> Option<Json> {
 /// The values of an attribute, as they are answered.
 fn attribute_value(attribute: &Attribute) -> Map<String, Json> {
     let mut value = value(attribute.kind);
-    if let Some(max) = attribute.chars_max {
+    if let Some(max) = attribute.longest() {
         value.insert("maxLength".into(), max.into());
     }
     value

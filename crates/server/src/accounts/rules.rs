@@ -28,7 +28,7 @@ pub fn faults(draft: &Draft, truth: &Truth) -> Vec<Fault> {
 /// moves balances (contract, resources 2, 3, 10 and 11).
 #[must_use]
 pub fn faults_of_stored(account: &Record) -> Vec<Fault> {
-    let draft = Draft::of_update(&ACCOUNTS, account.clone(), Input::default());
+    let draft = Draft::of_update(&ACCOUNTS, account.clone(), &Input::default());
     faults(&draft, &Truth::unasked(&ACCOUNTS))
 }
 

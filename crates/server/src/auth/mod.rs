@@ -12,7 +12,7 @@ mod tokens;
 
 pub use operators::{Operators, Refused, allows, parse_network};
 pub use passwords::{hash_password, random_password, verify_password};
-pub use throttle::Throttle;
+pub use throttle::{Attempt, Throttle};
 pub use tokens::{Claims, Tokens};
 
 /// Who asked for a change, for the audit log. Everything is `None` for the system itself.

@@ -10,7 +10,8 @@ use store::{Operator, Store, StoreError};
 
 use super::tokens::Claims;
 
-/// How long a change made elsewhere may stay unseen (D20).
+/// How long a change made elsewhere, on this node or another, may stay unseen (D20). To ask the
+/// database for each request would hold at once, and cost each request a round trip.
 const KEPT: Duration = Duration::from_secs(2);
 
 type ById = HashMap<i64, Arc<Operator>>;

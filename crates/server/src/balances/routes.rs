@@ -12,7 +12,7 @@ use jsonapi::{
     Error, Fault, Id, Included, Input, Query, Record, RecordDocument, Resource, Scope, Unfit,
     Value, integer_id, validation_errors,
 };
-use store::Tx;
+use store::{Target, Tx};
 
 use super::resource::{BALANCE_CORRECTION, BALANCES};
 use crate::accounts::{ACCOUNTS, faults_of_stored};
@@ -57,6 +57,7 @@ async fn respond(
     };
     let caller = call.caller.clone();
     let setting = resource.kind == BALANCES.kind;
+    let target = if setting { None } else { change.target() };
     let answer = written(StatusCode::OK, resource, &call.base, &query);
     let operation = async move |tx: &mut Tx| {
         let record = if setting {
@@ -66,7 +67,7 @@ async fn respond(
         };
         Ok((record, Included::new()))
     };
-    call.write(&body, operation, answer).await
+    call.write(target, &body, operation, answer).await
 }
 
 fn account_segment(request: &Request) -> String {
@@ -87,8 +88,13 @@ impl Change {
         self.input.id.as_deref().unwrap_or_default()
     }
 
+    /// The account whose own id is in the URL.
+    fn target(&self) -> Option<Target> {
+        integer_id(&self.url_id).map(|(id, _)| Target { resource: &ACCOUNTS, id })
+    }
+
     /// Overwrites the balance of the account whose *external* id is `data.id`.
-    async fn set(self, tx: &mut Tx, caller: &Caller) -> Result<Record, ApiError> {
+    async fn set(&self, tx: &mut Tx, caller: &Caller) -> Result<Record, ApiError> {
         let not_found = || Error::record_not_found(self.id());
         let external_id = exact_id(self.id()).ok_or_else(not_found)?;
         let key = Value::Int(external_id);
@@ -117,7 +123,7 @@ impl Change {
     }
 
     /// Adds to the balance of the account whose own id is `data.id`.
-    async fn correct(self, tx: &mut Tx, caller: &Caller) -> Result<Record, ApiError> {
+    async fn correct(&self, tx: &mut Tx, caller: &Caller) -> Result<Record, ApiError> {
         let named = |id: &str| integer_id(id).map(|(id, _)| id);
         let id = named(&self.url_id).ok_or_else(|| Error::record_not_found(&self.url_id))?;
         if named(self.id()) != Some(id) {

@@ -57,7 +57,8 @@ pub fn describe() {
     );
     describe_gauge!("journal_faulty_accounts", "Accounts whose journals do not prove the balance.");
     describe_counter!("journal_sampled_accounts_total", "Journals looked at in the background.");
-    describe_gauge!("database_writes_waiting", "Writes waiting for the write lane.");
+    describe_gauge!("job_held", "1 where this node does the job, 0 where another one may.");
+    describe_gauge!("database_writes_waiting", "Writes waiting for their lane.");
 }
 
 /// Counts one answer.
@@ -110,12 +111,19 @@ pub fn show_drift(sampled: u64, accounts: u64, amount: Decimal) {
     gauge!("journal_drift").set(amount.to_string().parse().unwrap_or(f64::NAN));
 }
 
+/// Shows whether this node does the job.
+pub fn show_held(job: &'static str, is_held: bool) {
+    gauge!("job_held", "job" => job).set(precise(u64::from(is_held)));
+}
+
 /// The figures as text, with the process and the database as they are now.
 #[must_use]
 pub fn render_metrics(database: Figures) -> String {
     gauge!("process_resident_memory_bytes").set(precise(resident_bytes()));
-    gauge!("database_file_bytes").set(precise(database.file_bytes));
-    gauge!("database_log_bytes").set(precise(database.log_bytes));
+    if let Some((file, log)) = database.file_and_log_bytes {
+        gauge!("database_file_bytes").set(precise(file));
+        gauge!("database_log_bytes").set(precise(log));
+    }
     gauge!("database_writes_waiting").set(precise(database.writes_waiting as u64));
     HANDLE.get().map(PrometheusHandle::render).unwrap_or_default()
 }

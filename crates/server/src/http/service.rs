@@ -7,6 +7,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::Router;
@@ -62,6 +63,7 @@ pub type ResponseBody = Either<Full<Bytes>, StreamedBody>;
 pub struct Service {
     router: Router,
     trusted_proxies: Arc<[IpNet]>,
+    leaving: Arc<AtomicBool>,
 }
 
 /// What the response depends on, kept while the request is being handled.
@@ -80,7 +82,14 @@ impl Service {
     #[must_use]
     pub fn new(router: Router, trusted_proxies: &[IpNet]) -> Self {
         let router = router.layer(CatchPanicLayer::custom(panicked));
-        Self { router, trusted_proxies: trusted_proxies.into() }
+        Self { router, trusted_proxies: trusted_proxies.into(), leaving: Arc::default() }
+    }
+
+    /// Asks each client to come on a new connection next time, once `leaving` is true: a balancer
+    /// will lead that one elsewhere.
+    #[must_use]
+    pub fn closing_when(self, leaving: Arc<AtomicBool>) -> Self {
+        Self { leaving, ..self }
     }
 
     /// Answers one request; never fails.
@@ -98,11 +107,15 @@ impl Service {
             wants_gzip: wants_gzip(list_header(headers, &ACCEPT_ENCODING).as_deref()),
             known_tags: list_header(headers, &IF_NONE_MATCH).map(Cow::into_owned),
         };
-        let reply = match self.admit(connection, request, &asked) {
+        let mut reply = match self.admit(connection, request, &asked) {
             Ok(request) => self.route(request).await,
             // Where a request cannot be understood, nor can what follows it.
             Err(error) => Reply::from(error).with_header("connection", "close"),
         };
+        if self.leaving.load(Ordering::Relaxed) {
+            // HTTP/2 has no such header, and hyper drops it there; its streams end gently anyway.
+            reply = reply.with_header("connection", "close");
+        }
         asked.finish(reply).await
     }
 

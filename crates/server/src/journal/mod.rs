@@ -7,7 +7,7 @@ mod sample;
 mod statement;
 mod verify;
 
-pub use opening::open_books;
+pub use opening::{BOOKS, open_books, open_journal};
 pub use posting::{PostError, follow_account, head, post};
 pub use resource::{JOURNAL_CLOSURES, JOURNAL_ENTRIES};
 pub use sample::{Drift, Sampler};

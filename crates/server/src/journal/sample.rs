@@ -39,7 +39,8 @@ impl Sampler {
     /// When a statement fails.
     pub async fn step(&mut self, store: &Store) -> Result<u64, StoreError> {
         let after = self.after;
-        let (accounts, found) = store.look(move |snapshot| look(snapshot, after)).await?;
+        let (accounts, found) =
+            store.look(async move |snapshot| look(snapshot, after).await).await?;
         self.this_pass = self.this_pass.and(found);
         self.after = accounts.last().copied().unwrap_or_default();
         if accounts.len() < SLICE as usize {
@@ -69,12 +70,12 @@ impl Drift {
     }
 }
 
-fn look(snapshot: &Snapshot<'_>, after: i64) -> Result<(Vec<i64>, Drift), StoreError> {
-    let accounts = snapshot.following(&ACCOUNTS, after, SLICE)?;
+async fn look(snapshot: &Snapshot<'_>, after: i64) -> Result<(Vec<i64>, Drift), StoreError> {
+    let accounts = snapshot.following(&ACCOUNTS, after, SLICE).await?;
     let mut drift = Drift::default();
     for account in &accounts {
         let owner = ("account", account.key());
-        let entries = snapshot.last_of(&JOURNAL_ENTRIES, owner, "sequence", ENTRIES)?;
+        let entries = snapshot.last_of(&JOURNAL_ENTRIES, owner, "sequence", ENTRIES).await?;
         drift = drift.and(drift_of(account, &entries));
     }
     Ok((accounts.iter().map(Record::key).collect(), drift))

@@ -45,10 +45,10 @@ const TICK: SignedDuration = SignedDuration::from_micros(1);
 pub async fn show_as_of(call: &Call, account: &mut Record) -> Result<(), ApiError> {
     let Some(moment) = moment_of(call, "as-of", account)? else { return Ok(()) };
     let id = account.key();
-    let stand = call.app.store.look(move |snapshot| {
+    let stand = call.app.store.look(async move |snapshot| {
         // What is shown of an account does not tell where its journal stands.
-        let stored = snapshot.find(&ACCOUNTS, id)?;
-        stored.as_ref().map(Stand::of).unwrap_or_default().at(snapshot, id, moment)
+        let stored = snapshot.find(&ACCOUNTS, id).await?;
+        stored.as_ref().map(Stand::of).unwrap_or_default().at(snapshot, id, moment).await
     });
     let stand = stand.await?;
     ACCOUNTS.set(account, "balance", Value::Decimal(stand.balance));
@@ -71,7 +71,7 @@ impl Stand {
 
     /// Where it stood when all entries up to `moment`, inclusive, were made. Times rise with
     /// numbers, so the last of those entries is found by halving.
-    fn at(
+    async fn at(
         self,
         snapshot: &Snapshot<'_>,
         account: i64,
@@ -81,7 +81,7 @@ impl Stand {
         while found.sequence < last {
             let middle = found.sequence + (last - found.sequence + 1) / 2;
             let (owner, range) = (("account", account), (middle - 1, last));
-            let next = snapshot.between(&JOURNAL_ENTRIES, owner, "sequence", range, 1)?;
+            let next = snapshot.between(&JOURNAL_ENTRIES, owner, "sequence", range, 1).await?;
             let next = next.first().and_then(read).map(|(entry, _)| entry);
             match next.filter(|entry| entry.created_at <= moment) {
                 Some(entry) => {
@@ -131,7 +131,7 @@ async fn respond(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
         return Err(Error::invalid_include(name, JOURNAL_ENTRIES.kind).into());
     }
     let (key, shown_id) = record_key(&id)?;
-    let account = app.store.look(move |snapshot| snapshot.find(&ACCOUNTS, key)).await?;
+    let account = find_account(&app.store, key).await?;
     let account = account.ok_or_else(|| Error::record_not_found(&shown_id))?;
     let from = moment_of(&call, "from", &account)?;
     let to = moment_of(&call, "to", &account)?;
@@ -140,10 +140,12 @@ async fn respond(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
     }
     let before = |moment: Timestamp| moment.checked_sub(TICK).unwrap_or(moment);
     let stand = Stand::of(&account);
-    let stands = app.store.look(move |snapshot| {
-        let at = |moment| stand.at(snapshot, key, before(moment));
-        let opening = from.map_or(Ok(Stand::default()), at)?;
-        Ok((opening, to.map_or(Ok(stand), at)?))
+    let stands = app.store.look_any(async move |snapshot| {
+        let at = async |moment, otherwise| match moment {
+            Some(moment) => stand.at(snapshot, key, before(moment)).await,
+            None => Ok(otherwise),
+        };
+        Ok((at(from, Stand::default()).await?, at(to, stand).await?))
     });
     let (opening, closing) = stands.await?;
     let statement = Statement { account: key, from, to, opening, closing };
@@ -154,6 +156,15 @@ async fn respond(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
     let base = call.base.clone();
     let source = Source::start(|chunks| statement.write_document(app, base, query, chunks));
     Ok(Reply::streamed(StatusCode::OK, MEDIA_TYPE, source))
+}
+
+async fn find_account(store: &Store, key: i64) -> Result<Option<Record>, StoreError> {
+    let found = store.look_any(async move |snapshot| snapshot.find(&ACCOUNTS, key).await).await?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    // It may be too new for the replica.
+    store.look(async move |snapshot| snapshot.find(&ACCOUNTS, key).await).await
 }
 
 /// What a statement tells: the entries between two stands of a journal.
@@ -234,11 +245,15 @@ impl Statement {
     async fn entries_after(&self, store: &Store, after: i64) -> Result<Vec<Record>, StoreError> {
         let (account, last) = (self.account, self.closing.sequence);
         let owner = ("account", account);
-        store
-            .look(move |snapshot| {
-                snapshot.between(&JOURNAL_ENTRIES, owner, "sequence", (after, last), SLICE)
-            })
-            .await
+        let entries = async move |snapshot: &Snapshot<'_>| {
+            snapshot.between(&JOURNAL_ENTRIES, owner, "sequence", (after, last), SLICE).await
+        };
+        let found = store.look_any(entries).await?;
+        if !found.is_empty() || after == last {
+            return Ok(found);
+        }
+        // What told of the end may have been the primary, and the replica is behind it.
+        store.look(entries).await
     }
 }
 

@@ -71,7 +71,7 @@ pub async fn verify_slice(
     store: &Store,
     range: Range,
 ) -> Result<(Checked, Option<Range>), StoreError> {
-    store.look(move |snapshot| check(snapshot, range)).await
+    store.look(async move |snapshot| check(snapshot, range).await).await
 }
 
 /// What says where a journal should stand.
@@ -106,20 +106,23 @@ impl Owner {
     }
 }
 
-fn check(snapshot: &Snapshot<'_>, range: Range) -> Result<(Checked, Option<Range>), StoreError> {
-    let mut accounts = snapshot.following(&ACCOUNTS, range.after, SLICE)?;
+async fn check(
+    snapshot: &Snapshot<'_>,
+    range: Range,
+) -> Result<(Checked, Option<Range>), StoreError> {
+    let mut accounts = snapshot.following(&ACCOUNTS, range.after, SLICE).await?;
     // The entries of a slice reach as far as its accounts, those of the last one to the end.
     let is_last = accounts.len() < SLICE as usize;
     accounts.retain(|account| account.key() <= range.last);
     let end = accounts.last().filter(|_| !is_last).map_or(range.last, Record::key);
     let bounds = (range.after, end);
     let mut owners: Vec<Owner> = accounts.into_iter().map(Owner::Account).collect();
-    snapshot.visit(&JOURNAL_CLOSURES, ("account-id", "sequence"), bounds, |closure| {
-        owners.push(Owner::Closure(closure));
-    })?;
+    let visitor = |closure| owners.push(Owner::Closure(closure));
+    snapshot.visit(&JOURNAL_CLOSURES, ("account-id", "sequence"), bounds, visitor).await?;
     owners.sort_by_key(Owner::account);
     let mut walk = Walk::new(owners);
-    snapshot.visit(&JOURNAL_ENTRIES, ("account", "sequence"), bounds, |entry| walk.on(&entry))?;
+    let visitor = |entry| walk.on(&entry);
+    snapshot.visit(&JOURNAL_ENTRIES, ("account", "sequence"), bounds, visitor).await?;
     let checked = walk.finish();
     let rest = (end < range.last).then_some(Range { after: end, ..range });
     Ok((checked, rest))

@@ -65,7 +65,7 @@ async fn data(tx: &mut Tx, account: &Record) -> Result<Box<str>, StoreError> {
     let mut recipients = Vec::new();
     if let Value::Ids(ids) = ACCOUNTS.value(account, "send-balance-notifications-to") {
         for id in ids {
-            let contact = tx.find(&CONTACTS, *id).await?;
+            let contact = tx.read(&CONTACTS, *id).await?;
             let email = contact.as_ref().and_then(|found| CONTACTS.value(found, "email").as_text());
             recipients.extend(email.map(Json::from));
         }

@@ -4,6 +4,7 @@
 //! own. Rows go through the lane in slices, so that other writers are not held up, and each may
 //! fail alone.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::{self, Read, Write};
@@ -83,6 +84,14 @@ struct Sent {
     input: Input,
     /// External id of the account, where that is how the file names it.
     account: Option<Value>,
+}
+
+impl Sent {
+    /// The account's own id, where that is how the file names it: payments have no other
+    /// relationship.
+    fn account_id(&self) -> Option<i64> {
+        self.input.links.first().and_then(|(_, account)| *account)
+    }
 }
 
 /// What became of one row.
@@ -177,13 +186,20 @@ impl<R: Read> Import<R> {
         let mut tries = 1;
         loop {
             let (dry_run, name) = (self.dry_run, self.name.clone());
-            let (clock, rows) = (Arc::clone(app), Arc::clone(rows));
+            let (clock, slice) = (Arc::clone(app), Arc::clone(rows));
             let operation = async move |tx: &mut Tx| {
-                let posted = post_rows(tx, &clock, &name, &rows).await;
+                let posted = post_rows(tx, &clock, &name, &slice).await;
                 let outcomes = posted.map_err(Undone::Failed)?;
                 if dry_run { Err(Undone::DryRun(outcomes)) } else { Ok(outcomes) }
             };
-            match app.store.write(operation).await {
+            let written = match only_account(rows) {
+                Some(id) => {
+                    let target = store::Target { resource: &ACCOUNTS, id };
+                    app.store.write_to(target, operation).await
+                }
+                None => app.store.write(operation).await,
+            };
+            match written {
                 Ok(outcomes) | Err(Undone::DryRun(outcomes)) => return Ok(outcomes),
                 Err(Undone::Failed(ApiError::Store(StoreError::Unavailable(_))))
                     if tries < TRIES_MAX =>
@@ -303,6 +319,13 @@ fn read_account(text: &str) -> Result<Value, String> {
     value.map_err(|unfit| format!("{ACCOUNT_EXTERNAL_ID} - {}", unfit.0))
 }
 
+/// The account that all rows name by its own id, if there is one such account.
+fn only_account(rows: &[Row]) -> Option<i64> {
+    let mut named = rows.iter().filter_map(|row| row.sent.as_ref().ok()).map(Sent::account_id);
+    let first = named.next()??;
+    named.all(|account| account == Some(first)).then_some(first)
+}
+
 async fn post_rows(
     tx: &mut Tx,
     app: &App,
@@ -328,15 +351,15 @@ async fn post_row(
     caller: &Caller,
     sent: &Sent,
 ) -> Result<Outcome, ApiError> {
-    let mut input = sent.input.clone();
+    let mut input = Cow::Borrowed(&sent.input);
     if let Some(external_id) = &sent.account {
         let account = tx.find_by(&ACCOUNTS, "external-id", external_id).await?;
         let position = PAYMENTS.relationship("account").expect("a payment has an account");
-        input.links.push((position, account.map(|account| account.key())));
+        input.to_mut().links.push((position, account.map(|account| account.key())));
     }
-    let draft = Draft::of_create(&PAYMENTS, input.clone());
+    let draft = Draft::of_create(&PAYMENTS, &input);
     let moment = app.moment();
-    let posted = tx.attempt(async |tx| post_payment(tx, caller, input, moment).await).await;
+    let posted = tx.attempt(async |tx| post_payment(tx, caller, &input, moment).await).await;
     match posted {
         Ok(payment) => Ok(Outcome::Posted(payment)),
         Err(ApiError::Refused(errors)) if errors == taken() => {

@@ -15,4 +15,5 @@ pub use routes::router;
 /// Payments as the shared routes serve them.
 pub static ENDPOINT: Endpoint = Endpoint::plain(&PAYMENTS)
     .prepared_by(resource::prepare)
-    .created_by(|tx, caller, input, moment| Box::pin(post_payment(tx, caller, input, moment)));
+    .created_by(|tx, caller, input, moment| Box::pin(post_payment(tx, caller, input, moment)))
+    .moving("account");

@@ -21,7 +21,7 @@ use crate::rest::{Draft, Precondition, audit, insert};
 pub async fn post_payment(
     tx: &mut Tx,
     caller: &Caller,
-    input: Input,
+    input: &Input,
     moment: Moment,
 ) -> Result<Record, ApiError> {
     let mut draft = Draft::of_create(&PAYMENTS, input);
@@ -52,6 +52,12 @@ pub async fn roll_back(
     moment: Moment,
 ) -> Result<Record, ApiError> {
     let not_found = || Error::record_not_found(shown_id);
+    // The account is locked before its payment, as everywhere.
+    let seen = tx.read(&PAYMENTS, id).await?.ok_or_else(not_found)?;
+    let account = match seen.links[0] {
+        Some(account) => tx.find(&ACCOUNTS, account).await?,
+        None => None,
+    };
     let payment = tx.find(&PAYMENTS, id).await?.ok_or_else(not_found)?;
     precondition.check(tx, &PAYMENTS, &payment).await?;
     if PAYMENTS.value(&payment, "status").as_text() != Some("completed") {
@@ -62,10 +68,6 @@ pub async fn roll_back(
     PAYMENTS.set(&mut rolled_back, "rolledback-at", Value::Time(moment.now));
     tx.update(&PAYMENTS, &payment, &rolled_back).await?;
     audit(tx, caller, &PAYMENTS, Some(&payment), Some(&rolled_back), moment).await?;
-    let account = match payment.links[0] {
-        Some(account) => tx.find(&ACCOUNTS, account).await?,
-        None => None,
-    };
     let account = account.ok_or_else(Error::save_failed)?;
     move_balance(tx, caller, &account, EntryKind::Rollback, &payment, moment).await?;
     Ok(rolled_back)

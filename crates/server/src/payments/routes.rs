@@ -39,5 +39,6 @@ async fn respond(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
         let included = tx.included(&PAYMENTS, &payment, &query.include).await?;
         Ok((payment, included))
     };
-    call.write(&[], operation, answer).await
+    // Its account, which is locked first, is not known yet.
+    call.write(None, &[], operation, answer).await
 }

@@ -25,7 +25,7 @@ pub struct Truth {
 impl Draft {
     /// A new record from what a create sends.
     #[must_use]
-    pub fn of_create(resource: &'static Resource, input: Input) -> Self {
+    pub fn of_create(resource: &'static Resource, input: &Input) -> Self {
         let values = resource.defaults().into_iter().map(Ok).collect();
         let links = vec![None; resource.relationships.len()];
         Self { resource, before: None, values, links }.with(input)
@@ -33,18 +33,18 @@ impl Draft {
 
     /// A stored record with what an update sends.
     #[must_use]
-    pub fn of_update(resource: &'static Resource, before: Record, input: Input) -> Self {
+    pub fn of_update(resource: &'static Resource, before: Record, input: &Input) -> Self {
         let values = before.values.iter().cloned().map(Ok).collect();
         let links = before.links.clone();
         Self { resource, before: Some(before), values, links }.with(input)
     }
 
-    fn with(mut self, input: Input) -> Self {
-        for (position, value) in input.values {
-            self.values[position] = value;
+    fn with(mut self, input: &Input) -> Self {
+        for (position, value) in &input.values {
+            self.values[*position].clone_from(value);
         }
-        for (position, link) in input.links {
-            self.links[position] = link;
+        for (position, link) in &input.links {
+            self.links[*position] = *link;
         }
         self
     }
@@ -136,8 +136,7 @@ impl Draft {
                     }
                     let chars = value.as_text().map_or(0, |text| text.chars().count());
                     if let Some(max) = attribute.chars_max.filter(|max| chars > *max) {
-                        let message = format!("is too long (maximum is {max} characters)");
-                        faults.push(Fault::on(attribute.name, message));
+                        faults.push(Fault::on(attribute.name, Unfit::too_long(max).0));
                     }
                 }
             }
@@ -215,6 +214,13 @@ impl Truth {
         Ok(truth)
     }
 
+    /// The same, if everything that the draft points at is there.
+    #[must_use]
+    pub fn trusting_links(mut self) -> Self {
+        self.missing.fill(false);
+        self
+    }
+
     /// Whether another record has the draft's value of this attribute.
     #[must_use]
     pub fn is_taken(&self, resource: &Resource, name: &str) -> bool {
@@ -255,7 +261,7 @@ mod tests {
     fn texts_are_counted_in_characters_after_the_blank_check() {
         let faults = |title: &str, body: Result<Value, Unfit>| -> Vec<String> {
             let values = vec![(0, Ok(Value::text(title))), (1, body)];
-            let draft = Draft::of_create(&NOTES, Input { values, ..Input::default() });
+            let draft = Draft::of_create(&NOTES, &Input { values, ..Input::default() });
             let truth = Truth { taken: vec![false; 2], missing: vec![false] };
             draft.shape_faults(&truth).iter().map(|fault| fault.message.to_string()).collect()
         };

@@ -15,7 +15,7 @@ use crate::error::ApiError;
 /// A part of an operation, named in a table.
 pub type Part<'a, T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + 'a>>;
 /// Creates a record from what a document sends.
-pub type Create = for<'a> fn(&'a mut Tx, &'a Caller, Input, Moment) -> Part<'a, Record>;
+pub type Create = for<'a> fn(&'a mut Tx, &'a Caller, &'a Input, Moment) -> Part<'a, Record>;
 /// Does what else a write entails, in its transaction.
 pub type Effect = for<'a> fn(&'a mut Tx, Change<'a>) -> Part<'a, ()>;
 /// Changes what is shown of a record at a request's wish.
@@ -46,6 +46,8 @@ pub struct Endpoint {
     pub prepare: fn(&mut Draft, Moment),
     /// How a record comes to be, where that is more than a row.
     pub create: Option<Create>,
+    /// The relationship whose record a create changes too.
+    pub moves: Option<&'static str>,
     /// What else a write entails.
     pub effect: Option<Effect>,
     /// What a request may wish of a record shown alone.
@@ -57,7 +59,8 @@ impl Endpoint {
     #[must_use]
     pub const fn plain(resource: &'static Resource) -> Self {
         let faults = Draft::shape_faults;
-        Self { resource, faults, prepare: |_, _| {}, create: None, effect: None, view: None }
+        let prepare = |_: &mut Draft, _| {};
+        Self { resource, faults, prepare, create: None, moves: None, effect: None, view: None }
     }
 
     /// With rules of its own.
@@ -78,6 +81,14 @@ impl Endpoint {
     #[must_use]
     pub const fn created_by(mut self, create: Create) -> Self {
         self.create = Some(create);
+        self
+    }
+
+    /// With creates that change the record which this relationship names: those of one such record
+    /// are better done together.
+    #[must_use]
+    pub const fn moving(mut self, relationship: &'static str) -> Self {
+        self.moves = Some(relationship);
         self
     }
 

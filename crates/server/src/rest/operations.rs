@@ -12,6 +12,10 @@ use crate::auth::Caller;
 use crate::clock::Moment;
 use crate::error::ApiError;
 
+/// How often a delete looks again for records that point at what it deletes, when another node
+/// makes new ones.
+const DELETE_ATTEMPTS_MAX: usize = 3;
+
 /// Creates a record, or refuses with everything that is wrong.
 ///
 /// # Errors
@@ -20,7 +24,7 @@ pub async fn create(
     tx: &mut Tx,
     caller: &Caller,
     endpoint: &'static Endpoint,
-    input: Input,
+    input: &Input,
     moment: Moment,
 ) -> Result<Record, ApiError> {
     if let Some(create) = endpoint.create {
@@ -73,7 +77,7 @@ pub async fn update(
     caller: &Caller,
     endpoint: &'static Endpoint,
     id: i64,
-    input: Input,
+    input: &Input,
     precondition: &Precondition,
     moment: Moment,
 ) -> Result<Record, ApiError> {
@@ -127,26 +131,47 @@ pub async fn delete(
     let resource = endpoint.resource;
     let record = find(tx, resource, id, || shown_id.to_owned()).await?;
     precondition.check(tx, resource, &record).await?;
-    let mut refused = Vec::new();
+    for _ in 0..DELETE_ATTEMPTS_MAX {
+        let dependents = dependents(tx, resource, id).await?;
+        if !dependents.is_empty() {
+            return Err(dependents.into());
+        }
+        for consequence in resource.on_delete {
+            follow(tx, caller, consequence, id, moment).await?;
+        }
+        match tx.delete(resource, &record).await {
+            Ok(()) => {
+                audit(tx, caller, resource, Some(&record), None, moment).await?;
+                let change = Change { before: Some(&record), after: None, moment };
+                return entail(tx, endpoint, change).await;
+            }
+            // Another node has just made a record that points here: it shows now.
+            Err(StoreError::Conflict) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let reason = "records that point at the one to delete are being made";
+    Err(StoreError::Unavailable(reason.to_owned()).into())
+}
+
+/// One error for each type of records that forbid the delete of `id`.
+async fn dependents(
+    tx: &mut Tx,
+    resource: &'static Resource,
+    id: i64,
+) -> Result<Vec<Error>, StoreError> {
+    let mut found = Vec::new();
     for consequence in resource.on_delete {
         if let OnDelete::RestrictedBy { kind, relationship } = consequence
             && !tx.pointing_at(kind, relationship, id, 1).await?.is_empty()
         {
             let dependents = kind.replace('-', " ");
-            refused.push(Error::base(format!(
+            found.push(Error::base(format!(
                 "Cannot delete record because dependent {dependents} exist"
             )));
         }
     }
-    if !refused.is_empty() {
-        return Err(refused.into());
-    }
-    for consequence in resource.on_delete {
-        follow(tx, caller, consequence, id, moment).await?;
-    }
-    tx.delete(resource, &record).await?;
-    audit(tx, caller, resource, Some(&record), None, moment).await?;
-    entail(tx, endpoint, Change { before: Some(&record), after: None, moment }).await
+    Ok(found)
 }
 
 /// Does to other records what the delete of `id` entails.

@@ -16,7 +16,7 @@ use jsonapi::{
     RecordDocument, Resource, Scope, decode_linkage, integer_id, write_collection, write_linkage,
     write_member,
 };
-use store::{Reading, Tx};
+use store::{Reading, Target, Tx};
 
 use super::endpoint::Endpoint;
 use super::operations;
@@ -135,13 +135,22 @@ async fn create(call: Call, body: Body, endpoint: &'static Endpoint) -> Answer {
     let query = Query::parse(call.api(), resource, &call.params, Scope::Write)?;
     let mut input = RecordDocument::parse(&body)?.create(resource, query.collected.clone())?;
     call.app.seal(resource, &mut input)?;
+    let target = target_of(&call, endpoint, &input);
     let (caller, moment) = (call.caller.clone(), call.app.moment());
     let answer = written(StatusCode::CREATED, resource, &call.base, &query);
     let operation = async move |tx: &mut Tx| {
-        let record = operations::create(tx, &caller, endpoint, input, moment).await?;
+        let record = operations::create(tx, &caller, endpoint, &input, moment).await?;
         with_included(tx, resource, record, &query).await
     };
-    call.write(&body, operation, answer).await
+    call.write(target, &body, operation, answer).await
+}
+
+/// The record that a create changes beside making its own, where the document names it.
+fn target_of(call: &Call, endpoint: &Endpoint, input: &Input) -> Option<Target> {
+    let position = endpoint.resource.relationship(endpoint.moves?)?;
+    let (_, link) = input.links.iter().find(|(sent, _)| *sent == position)?;
+    let resource = call.api().target(&endpoint.resource.relationships[position]);
+    link.map(|id| Target { resource, id })
 }
 
 /// A written record with what the query includes, as the write's own transaction sees it.
@@ -224,16 +233,17 @@ async fn change(
     key: i64,
     input: Input,
     query: Query,
-    answer: impl FnOnce(Written) -> Reply + Send + 'static,
+    answer: impl Fn(Written) -> Reply + Send + 'static,
 ) -> Answer {
     let (caller, moment) = (call.caller.clone(), call.app.moment());
     let precondition = call.precondition(query.clone());
     let operation = async move |tx: &mut Tx| {
         let record =
-            operations::update(tx, &caller, endpoint, key, input, &precondition, moment).await?;
+            operations::update(tx, &caller, endpoint, key, &input, &precondition, moment).await?;
         with_included(tx, endpoint.resource, record, &query).await
     };
-    call.write(body, operation, answer).await
+    let target = Target { resource: endpoint.resource, id: key };
+    call.write(Some(target), body, operation, answer).await
 }
 
 async fn delete(call: Call, endpoint: &'static Endpoint, id: &str) -> Answer {
@@ -245,7 +255,8 @@ async fn delete(call: Call, endpoint: &'static Endpoint, id: &str) -> Answer {
     let operation = async move |tx: &mut Tx| {
         operations::delete(tx, &caller, endpoint, key, &shown_id, &precondition, moment).await
     };
-    call.write(&[], operation, |()| Reply::no_content()).await
+    let target = Target { resource: endpoint.resource, id: key };
+    call.write(Some(target), &[], operation, |()| Reply::no_content()).await
 }
 
 async fn linkage(

@@ -4,7 +4,7 @@
 use hyper::StatusCode;
 use jiff::Timestamp;
 use jsonapi::{Base, Error, Included, MEDIA_TYPE, Query, Record, Resource, write_member};
-use store::{FirstAnswer, Tx};
+use store::{FirstAnswer, Store, StoreError, Target, Tx};
 
 use super::request::Call;
 use crate::error::ApiError;
@@ -23,26 +23,30 @@ struct Repeatable {
 }
 
 impl Call {
-    /// Runs a write and answers it. With an `Idempotency-Key`, the answer is kept in the write's
-    /// own transaction, and the same request gets it again without another effect. So do
-    /// refusals by the operation; what fails before it, or for want of the database, may be
-    /// tried again under the same key.
+    /// Runs a write and answers it. `target` is the record that it is going to change, where the
+    /// request names one. `operation` and `answer` may run more than once ([`Store::write`]).
+    ///
+    /// With an `Idempotency-Key`, the answer is kept in the write's own transaction, and the same
+    /// request gets it again without another effect. So do refusals by the operation; what fails
+    /// before it, or for want of the database, may be tried again under the same key.
     ///
     /// # Errors
     /// The operation's own; 422 when the key has named another request before.
     pub async fn write<T, F, A>(
         &self,
+        target: Option<Target>,
         body: &[u8],
         operation: F,
         answer: A,
     ) -> Result<Reply, ApiError>
     where
         T: Send + 'static,
-        F: AsyncFnOnce(&mut Tx) -> Result<T, ApiError> + Send + 'static,
-        A: FnOnce(T) -> Reply + Send + 'static,
+        F: AsyncFn(&mut Tx) -> Result<T, ApiError> + Send + 'static,
+        A: Fn(T) -> Reply + Send + 'static,
     {
+        let store = &self.app.store;
         let Some(key) = &self.idempotency_key else {
-            return Ok(answer(self.app.store.write(operation).await?));
+            return Ok(answer(run(store, target, operation).await?));
         };
         let operator = self.caller.operator.as_ref().map_or(0, |operator| operator.id);
         let parts = [self.method.as_str().as_bytes(), self.target.as_bytes(), body];
@@ -52,8 +56,19 @@ impl Call {
             fingerprint: self.app.fingerprint(&parts),
             now: self.app.now(),
         };
-        let store = &self.app.store;
-        store.write(async move |tx| once(tx, &wanted, operation, answer).await).await
+        run(store, target, async move |tx| once(tx, &wanted, &operation, &answer).await).await
+    }
+}
+
+/// Runs an operation in the lane of its record, if it names one.
+async fn run<T, F>(store: &Store, target: Option<Target>, operation: F) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    F: AsyncFn(&mut Tx) -> Result<T, ApiError> + Send + 'static,
+{
+    match target {
+        Some(target) => store.write_to(target, operation).await,
+        None => store.write(operation).await,
     }
 }
 
@@ -61,15 +76,41 @@ impl Call {
 async fn once<T>(
     tx: &mut Tx,
     wanted: &Repeatable,
-    operation: impl AsyncFnOnce(&mut Tx) -> Result<T, ApiError>,
-    answer: impl FnOnce(T) -> Reply,
+    operation: &impl AsyncFn(&mut Tx) -> Result<T, ApiError>,
+    answer: &impl Fn(T) -> Reply,
 ) -> Result<Reply, ApiError> {
-    if let Some(first) = tx.first_answer(wanted.operator, &wanted.key).await? {
-        if first.fingerprint != wanted.fingerprint {
-            return Err(Error::idempotency_key_reused().into());
-        }
-        return Ok(again(first));
+    if let Some(first) = answered(tx, wanted).await? {
+        return first;
     }
+    let ran = tx.attempt(async |tx| run_and_keep(tx, wanted, operation, answer).await).await;
+    if let Err(ApiError::Store(StoreError::Conflict)) = ran {
+        // Another node has meanwhile answered the same key; what was done here is undone.
+        return answered(tx, wanted).await?.unwrap_or(ran);
+    }
+    ran
+}
+
+/// What was answered under this key before, if anything was.
+async fn answered(
+    tx: &mut Tx,
+    wanted: &Repeatable,
+) -> Result<Option<Result<Reply, ApiError>>, ApiError> {
+    let first = tx.first_answer(wanted.operator, &wanted.key).await?;
+    Ok(first.map(|first| {
+        if first.fingerprint == wanted.fingerprint {
+            Ok(again(first))
+        } else {
+            Err(Error::idempotency_key_reused().into())
+        }
+    }))
+}
+
+async fn run_and_keep<T>(
+    tx: &mut Tx,
+    wanted: &Repeatable,
+    operation: &impl AsyncFn(&mut Tx) -> Result<T, ApiError>,
+    answer: &impl Fn(T) -> Reply,
+) -> Result<Reply, ApiError> {
     let reply = match tx.attempt(operation).await {
         Ok(done) => answer(done),
         Err(ApiError::Refused(errors)) => Reply::from(ApiError::Refused(errors)),
@@ -105,7 +146,7 @@ pub fn written(
     resource: &'static Resource,
     base: &Base,
     query: &Query,
-) -> impl FnOnce(Written) -> Reply + Send + 'static {
+) -> impl Fn(Written) -> Reply + Send + 'static {
     let (base, query) = (base.clone(), query.clone());
     move |(record, included)| {
         let body = write_member(&base, resource, Some(&record), &query, &included);

@@ -9,6 +9,6 @@ pub use resource::TRANSACTIONS;
 
 /// Transactions as the shared routes serve them.
 pub static ENDPOINT: Endpoint =
-    Endpoint::plain(&TRANSACTIONS).prepared_by(resource::prepare).created_by(
+    Endpoint::plain(&TRANSACTIONS).prepared_by(resource::prepare).moving("account").created_by(
         |tx, caller, input, moment| Box::pin(operations::charge(tx, caller, input, moment)),
     );

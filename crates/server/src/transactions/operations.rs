@@ -21,7 +21,7 @@ use crate::services::SERVICES;
 pub async fn charge(
     tx: &mut Tx,
     caller: &Caller,
-    input: Input,
+    input: &Input,
     moment: Moment,
 ) -> Result<Record, ApiError> {
     let draft = Draft::of_create(&TRANSACTIONS, input);
@@ -30,11 +30,12 @@ pub async fn charge(
         faults.push(Fault::on("service", "belongs to different account"));
         return Err(validation_errors(&TRANSACTIONS, &faults).into());
     }
-    let transaction = insert(tx, caller, &ENDPOINT, draft, moment).await?;
-    let account = match transaction.links[0] {
+    // Locked before a row points at it, so that of two charges one waits for the other.
+    let account = match draft.link("account") {
         Some(id) => tx.find(&ACCOUNTS, id).await?,
         None => None,
     };
+    let transaction = insert(tx, caller, &ENDPOINT, draft, moment).await?;
     let account = account.ok_or_else(Error::save_failed)?;
     let wrong = faults_of_stored(&account);
     if !wrong.is_empty() {
@@ -52,7 +53,7 @@ async fn is_anothers_service(tx: &mut Tx, draft: &Draft) -> Result<bool, ApiErro
     let (Some(account), Some(service)) = (draft.link("account"), draft.link("service")) else {
         return Ok(false);
     };
-    let service = tx.find(&SERVICES, service).await?;
+    let service = tx.read(&SERVICES, service).await?;
     Ok(service.is_some_and(|service| service.links[0] != Some(account)))
 }
 

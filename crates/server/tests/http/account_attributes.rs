@@ -409,7 +409,7 @@ async fn recipients_are_lists_of_ids() {
 
 #[tokio::test]
 async fn a_name_is_the_text_of_what_was_sent() {
-    let long = "n".repeat(5000);
+    let long = "😀".repeat(600);
     takes(
         "name",
         &[
@@ -438,6 +438,7 @@ async fn a_name_is_the_text_of_what_was_sent() {
             ("[1]", invalid),
             ("[[\"a\"]]", invalid),
             ("\"a\\u0000b\"", invalid),
+            (&format!("\"{long}n\""), &["is too long (maximum is 600 characters)"]),
         ],
     )
     .await;

@@ -2,6 +2,7 @@
 //! 1.4 and 7.5 with D13).
 
 use jiff::Timestamp;
+use jsonapi::Value;
 use serde_json::json;
 
 use crate::support::TestApp;
@@ -12,12 +13,10 @@ fn at<const SECS: i64>() -> Timestamp {
 
 /// When the next invoice ends, and its type, as the database has them.
 fn next_invoice(app: &TestApp, id: &str) -> Option<(String, i64)> {
-    let column = |name: &str| {
-        app.stored::<Option<i64>>(&format!("SELECT {name} FROM accounts WHERE id = {id}"))
-    };
-    let micros = column("next_invoice_at");
-    let at = micros.map(|micros| Timestamp::from_microsecond(micros).unwrap().to_string());
-    at.zip(column("next_invoice_type_id"))
+    let sql = format!("SELECT next_invoice_at, next_invoice_type_id FROM accounts WHERE id = {id}");
+    let [row] = &app.database.rows(&sql)[..] else { panic!("no account {id}") };
+    let at: Option<Timestamp> = row.get("next_invoice_at");
+    at.map(|at| at.to_string()).zip(row.get("next_invoice_type_id"))
 }
 
 /// The time, the zone, the period; then the end and the type that are stored.
@@ -76,8 +75,8 @@ async fn the_next_invoice_follows_period_and_zone_and_nothing_else() {
     let zone = json!({"timezone": "America/Los_Angeles"});
     assert_eq!(update(zone).await, until("2026-01-12T08:00:00Z"));
     assert_eq!(update(json!({"invoice-period-id": 4})).await, until("2026-02-01T08:00:00Z"));
-    let connection = rusqlite::Connection::open(&app.database).unwrap();
-    connection.execute("UPDATE accounts SET next_invoice_at = 1000000", ()).unwrap();
+    let second = app.database.literal(&Value::Time(at::<1>()));
+    app.alter(&format!("UPDATE accounts SET next_invoice_at = {second}"));
     let same = json!({"invoice-period-id": "4", "timezone": "America/Los_Angeles", "vat": 5});
     assert_eq!(
         update(same).await,

@@ -57,8 +57,8 @@ async fn the_url_and_the_document_name_the_same_account() {
 async fn external_ids_at_the_ends_of_64_bits_are_told_apart() {
     let app = TestApp::start().await;
     let contractor = app.contractor("acme").await;
-    for external_id in [i64::MIN, i64::MIN + 1, i64::MAX] {
-        let attributes = json!({"name": external_id.to_string(), "external-id": external_id});
+    for (name, external_id) in [("a", i64::MIN), ("b", i64::MIN + 1), ("c", i64::MAX)] {
+        let attributes = json!({"name": name, "external-id": external_id});
         app.account(&contractor, attributes).await;
     }
     for beyond in ["9223372036854775808", "99999999999999999999", "-9223372036854775809"] {
@@ -141,8 +141,7 @@ async fn a_correction_adds_to_the_balance() {
 async fn limits_do_not_bind_the_balance_but_an_invalid_account_is_not_touched() {
     let app = app_with_accounts().await;
     assert_eq!(app.set_balance("1", "1001", json!(-999_990)).await.status, 200);
-    let connection = rusqlite::Connection::open(&app.database).unwrap();
-    connection.execute("UPDATE accounts SET timezone = 'Gone/Zone'", ()).unwrap();
+    app.alter("UPDATE accounts SET timezone = 'Gone/Zone'");
     let error = ["100 timezone - Gone/Zone is not a valid timezone"];
     assert_eq!(app.set_balance("1", "1001", json!(5)).await.errors(), error);
     assert_eq!(app.correct("1", "1", json!(5)).await.errors(), error);

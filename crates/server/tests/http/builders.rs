@@ -1,12 +1,45 @@
 //! Records that tests need but are not about, and looks behind the scenes.
 
 use reqwest::header::HeaderMap;
-use rusqlite::Connection;
-use rusqlite::types::FromSql;
 use serde_json::{Value, json};
+use testbed::FromCell;
 use tollkeeper::commands::add_operator;
 
 use crate::support::{MEDIA_TYPE, PASSWORD, Reply, TestApp, linkage};
+
+/// Records of one type in the order in which a test made them. Their ids need not rise in it, nor
+/// be neighbours: PostgreSQL's writers take ids in blocks, each its own.
+pub struct Made(Vec<String>);
+
+impl Made {
+    /// These ids, the first made first.
+    pub fn new(ids: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self(ids.into_iter().map(Into::into).collect())
+    }
+
+    /// The id of the one with this number; the first has 1.
+    pub fn id(&self, number: usize) -> &str {
+        &self.0[number - 1]
+    }
+
+    /// The numbers of all in the order of their ids.
+    pub fn by_id(&self) -> Vec<usize> {
+        self.ordered(1..=self.0.len())
+    }
+
+    /// These numbers in the order of their ids.
+    pub fn ordered(&self, numbers: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        let mut numbers: Vec<usize> = numbers.into_iter().collect();
+        numbers.sort_by_key(|number| self.id(*number).parse::<i64>().unwrap());
+        numbers
+    }
+
+    /// The numbers of the records on a list's page, in the list's order.
+    pub async fn on(&self, app: &TestApp, path: &str) -> Vec<usize> {
+        let number = |id| self.0.iter().position(|made| *made == id).expect("a record made here");
+        app.ids(path).await.into_iter().map(|id| number(id) + 1).collect()
+    }
+}
 
 /// The external id of an account with this id that [`TestApp::accounts`] made.
 pub fn external_id(account: i64) -> i64 {
@@ -20,7 +53,8 @@ pub async fn app_with_contractor() -> (TestApp, String) {
     (app, contractor)
 }
 
-/// A server with two accounts: 1 with external id 1001, 2 with external id 1.
+/// A server with two accounts: `a` with id 1 and external id 1001, and `b` with external id 1 and
+/// the id [`TestApp::second_account`].
 pub async fn app_with_accounts() -> TestApp {
     let app = TestApp::start().await;
     app.open_two_accounts().await;
@@ -69,13 +103,23 @@ impl TestApp {
         reply.json()["data"]["id"].as_str().unwrap().to_owned()
     }
 
-    /// Creates a contractor with this many accounts, the first of this database.
-    pub async fn accounts(&self, count: i64) {
+    /// The id of the second one of two accounts.
+    pub async fn second_account(&self) -> String {
+        self.ids("/accounts?filter[external-id-eq]=1").await.remove(0)
+    }
+
+    /// Creates a contractor with this many accounts, the first of this database; their ids.
+    pub async fn accounts(&self, count: i64) -> Vec<i64> {
         let contractor = self.contractor("acme").await;
-        for id in 1..=count {
-            let attributes = json!({"name": format!("a{id}"), "external-id": external_id(id)});
-            assert_eq!(self.account(&contractor, attributes).await, id.to_string());
+        let mut ids = Vec::new();
+        for number in 0..count {
+            let id = self.account(&contractor, json!({"name": format!("a{number}")})).await;
+            let number = id.parse().unwrap();
+            let external_id = json!({"external-id": external_id(number)});
+            assert_eq!(self.update("accounts", &id, external_id).await.status, 200);
+            ids.push(number);
         }
+        ids
     }
 
     /// `PATCH` of a record with these attributes.
@@ -132,9 +176,9 @@ impl TestApp {
         self.patch(&format!("/accounts/{url}/balance-correction"), json!({ "data": data })).await
     }
 
-    /// The balances of all accounts, in the order of their ids.
+    /// The balances of all accounts, in the order of their names.
     pub async fn balances(&self) -> Vec<String> {
-        let accounts = self.listed("/accounts?fields[accounts]=balance").await;
+        let accounts = self.listed("/accounts?fields[accounts]=balance&sort=name").await;
         accounts.iter().map(|account| account["balance"].as_str().unwrap().to_owned()).collect()
     }
 
@@ -189,13 +233,12 @@ impl TestApp {
 
     /// Changes the database behind the server's back.
     pub fn alter(&self, sql: &str) {
-        Connection::open(&self.database).unwrap().execute_batch(sql).unwrap();
+        self.database.execute(sql);
     }
 
     /// One value out of the database itself.
-    pub fn stored<T: FromSql>(&self, sql: &str) -> T {
-        let connection = Connection::open(&self.database).unwrap();
-        connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    pub fn stored<T: FromCell>(&self, sql: &str) -> T {
+        self.database.value(sql)
     }
 }
 

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use testbed::TestDatabase;
 
 use crate::program::{Here, Program, ask, count, run, sign_in};
 use crate::wire::Wire;
@@ -178,7 +179,8 @@ async fn the_printed_openapi_document_is_the_served_one() {
 
 #[test]
 fn config_check_shows_what_would_be_used_and_no_secret() {
-    let here = Here::new();
+    // On SQLite in every run: what is used when nothing says another is a file.
+    let here = Here::with_file();
     let file = "token_lifetime_secs = 60\nsecret = \"s3cret\"\nlog = \"debug\"\n\
                 admin_password = \"pa55word\"\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n";
     std::fs::write(here.path().join("tollkeeper.toml"), file).unwrap();
@@ -270,7 +272,8 @@ fn every_command_explains_itself() {
 
 #[test]
 fn a_server_that_cannot_start_says_why_in_one_line() {
-    let here = Here::new();
+    // Nothing here gets as far as a database; bad addresses of both kinds are tried in every run.
+    let here = Here::with_file();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     here.run(&["serve", "--listen", &address]).complains(&format!("cannot listen on {address}"));
@@ -279,7 +282,10 @@ fn a_server_that_cannot_start_says_why_in_one_line() {
     here.run(&["--trusted-proxies", "10.0.0.0/8,x"]).complains("\"x\" is not a network");
     here.run(&["--connections-max", "0"]).complains("would let nobody in");
     here.run(&["--log", "a=b=c"]).complains("\"a=b=c\" is not understood");
-    here.run(&["--database-url", "postgres://u:pw@h/d"]).complains("use sqlite:PATH");
+    here.run(&["--database-url", "mysql://u:pw@h/d"]).complains("use sqlite:PATH or postgres://");
+    let nowhere = here.run(&["--database-url", "postgres://u:pw@127.0.0.1:1/d"]);
+    nowhere.complains("cannot use the database at 127.0.0.1");
+    assert!(!nowhere.err.contains("pw"), "{nowhere:?}");
     here.run(&["--database-url", "sqlite:"]).complains("use sqlite:PATH");
 
     let file = here.path().join("tollkeeper.toml");
@@ -303,7 +309,8 @@ fn a_server_that_cannot_start_says_why_in_one_line() {
 
 #[test]
 fn a_database_that_cannot_be_opened_is_named_in_one_line() {
-    let here = Here::new();
+    // About SQLite's file, in every run.
+    let here = Here::with_file();
     let open =
         |path: &Path| here.run(&["serve", "--database-url", &format!("sqlite:{}", path.display())]);
     let directory = here.path().join("directory.db");
@@ -318,9 +325,8 @@ fn a_database_that_cannot_be_opened_is_named_in_one_line() {
         .complains("cannot open the database /proc/tollkeeper.db");
 
     let newer = here.path().join("newer.db");
-    let database = rusqlite::Connection::open(&newer).unwrap();
-    database.pragma_update(None, "user_version", 999).unwrap();
-    drop(database);
+    std::fs::write(&newer, "").unwrap();
+    TestDatabase::in_file(newer.clone()).execute("PRAGMA user_version = 999");
     open(&newer).complains("schema version 999, newer than this program knows");
     for command in [&["admin", "list"][..], &["token", "admin"]] {
         let url = format!("sqlite:{}", newer.display());
@@ -331,7 +337,8 @@ fn a_database_that_cannot_be_opened_is_named_in_one_line() {
 #[test]
 fn a_database_without_permission_is_named_in_one_line() {
     const NOBODY: u32 = 65_534;
-    let here = Here::new();
+    // About SQLite's file, in every run.
+    let here = Here::with_file();
     let path = here.path().join("closed.db");
     let url = format!("sqlite:{}", path.display());
     here.run(&["admin", "list", "--database-url", &url]).well();
@@ -375,7 +382,8 @@ fn is_root() -> bool {
 #[test]
 fn a_new_database_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt as _;
-    let here = Here::new();
+    // About SQLite's file, in every run.
+    let here = Here::with_file();
     here.run(&["admin", "list"]).well();
     let _running = here.serve();
     for entry in std::fs::read_dir(here.path().join("data")).unwrap() {

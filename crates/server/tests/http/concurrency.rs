@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::movements::{Movement, Wish, reckon};
-use crate::proof::{entries, look, verify};
+use crate::proof::{entries, verify};
 use crate::support::{Reply, TestApp};
 
 /// Runs all requests at once and returns their answers.
@@ -172,11 +172,11 @@ async fn write_at_once(
     let ends = async { while writing.join_next().await.transpose().unwrap().is_some() {} };
     tokio::pin!(ends);
     while tokio::time::timeout(Duration::from_millis(50), &mut ends).await.is_err() {
-        let database = app.database.clone();
-        tokio::task::spawn_blocking(move || verify(&database)).await.unwrap();
+        let app = Arc::clone(app);
+        tokio::task::spawn_blocking(move || verify(&app.database)).await.unwrap();
     }
     verify(&app.database);
-    let entries = entries(&look(&app.database));
+    let entries = entries(&app.database.session());
     let (counts, balances) = reckon(&entries, &movements);
     assert!(counts.values().all(|count| *count == 1) && counts.len() == movements.len());
     (entries.len(), balances)
@@ -212,10 +212,11 @@ async fn many_writers_of_one_balance_add_up_exactly() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_accounts_moved_crosswise_never_block() {
     let app = Arc::new(TestApp::start().await);
-    app.accounts(2).await;
+    let accounts = app.accounts(2).await;
+    let (one, two) = (accounts[0], accounts[1]);
     let writers = (0..32).map(|writer| {
         let amount = Decimal::from_int(writer + 1);
-        let there_and_back = [(1, amount), (2, -amount)];
+        let there_and_back = [(one, amount), (two, -amount)];
         let order = if writer % 2 == 0 { [0, 1, 0, 1] } else { [1, 0, 1, 0] };
         let wishes = order.into_iter().enumerate().map(|(number, end)| {
             let (account, amount) = there_and_back[end];
@@ -227,7 +228,7 @@ async fn two_accounts_moved_crosswise_never_block() {
     let written = tokio::time::timeout(Duration::from_mins(1), write_at_once(&app, writers));
     let (_, balances) = written.await.expect("nobody blocks");
     let sum = Decimal::from_int(2 * (1..=32).sum::<i64>());
-    assert_eq!(balances, BTreeMap::from([(1, sum), (2, -sum)]));
+    assert_eq!(balances, BTreeMap::from([(one, sum), (two, -sum)]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -258,7 +259,7 @@ async fn of_many_movements_of_one_known_balance_exactly_one_succeeds() {
         let winner = replies.iter().find(|reply| reply.status == 200).unwrap();
         let balance = app.attributes("/accounts/1").await["balance"].take();
         assert_eq!(winner.attribute("balance"), balance);
-        let entries: u32 = app.stored("SELECT count(*) FROM journal_entries");
+        let entries: i64 = app.stored("SELECT count(*) FROM journal_entries");
         assert_eq!(entries, [2, 4][round]);
     }
     verify(&app.database);

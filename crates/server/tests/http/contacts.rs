@@ -10,15 +10,17 @@ async fn a_deleted_contact_leaves_every_recipient_list() {
     let contractor = app.contractor("acme").await;
     let first = app.contact(&contractor, "a@example.com").await;
     let second = app.contact(&contractor, "b@example.com").await;
-    assert_eq!((first.as_str(), second.as_str()), ("1", "2"));
-    let both = json!({"name": "x", "send-invoices-to": [2, 1, 2, 7], "send-balance-notifications-to": [1]});
+    let (one, two): (i64, i64) = (first.parse().unwrap(), second.parse().unwrap());
+    let both = json!({
+        "name": "x", "send-invoices-to": [two, one, two, 7], "send-balance-notifications-to": [one],
+    });
     let both = app.account(&contractor, both).await;
-    let other = app.account(&contractor, json!({"name": "y", "send-invoices-to": [2]})).await;
-    assert_eq!(app.delete("/contacts/1").await.status, 204);
+    let other = app.account(&contractor, json!({"name": "y", "send-invoices-to": [two]})).await;
+    assert_eq!(app.delete(&format!("/contacts/{first}")).await.status, 204);
     let lists = app.attributes(&format!("/accounts/{both}")).await;
-    assert_eq!(lists["send-invoices-to"], json!([2, 2, 7]));
+    assert_eq!(lists["send-invoices-to"], json!([two, two, 7]));
     assert_eq!(lists["send-balance-notifications-to"], json!([]), "emptied, not unset");
-    assert_eq!(app.delete("/contacts/2").await.status, 204);
+    assert_eq!(app.delete(&format!("/contacts/{second}")).await.status, 204);
     let lists = app.attributes(&format!("/accounts/{both}")).await;
     assert_eq!(lists["send-invoices-to"], json!([7]));
     let lists = app.attributes(&format!("/accounts/{other}")).await;
@@ -41,10 +43,10 @@ async fn a_deleted_contact_leaves_every_recipient_list() {
     assert_eq!(
         changes,
         [
-            change(&both, "send-invoices-to", json!([2, 1, 2, 7]), json!([2, 2, 7])),
-            change(&both, "send-balance-notifications-to", json!([1]), json!([])),
-            change(&both, "send-invoices-to", json!([2, 2, 7]), json!([7])),
-            change(&other, "send-invoices-to", json!([2]), json!([])),
+            change(&both, "send-invoices-to", json!([two, one, two, 7]), json!([two, two, 7])),
+            change(&both, "send-balance-notifications-to", json!([one]), json!([])),
+            change(&both, "send-invoices-to", json!([two, two, 7]), json!([7])),
+            change(&other, "send-invoices-to", json!([two]), json!([])),
         ]
     );
 }
@@ -53,13 +55,14 @@ async fn a_deleted_contact_leaves_every_recipient_list() {
 async fn a_list_that_changes_is_followed() {
     let app = TestApp::start().await;
     let contractor = app.contractor("acme").await;
+    let mut ids: Vec<i64> = Vec::new();
     for email in ["a@example.com", "b@example.com", "c@example.com"] {
-        app.contact(&contractor, email).await;
+        ids.push(app.contact(&contractor, email).await.parse().unwrap());
     }
-    let id = app.account(&contractor, json!({"name": "x", "send-invoices-to": [1, 2]})).await;
-    let lists = json!({"send-invoices-to": [3], "send-balance-notifications-to": [2]});
+    let id = app.account(&contractor, json!({"name": "x", "send-invoices-to": ids[..2]})).await;
+    let lists = json!({"send-invoices-to": [ids[2]], "send-balance-notifications-to": [ids[1]]});
     assert_eq!(app.update("accounts", &id, lists).await.status, 200);
-    for contact in ["1", "2", "3"] {
+    for contact in ids {
         assert_eq!(app.delete(&format!("/contacts/{contact}")).await.status, 204);
     }
     let lists = app.attributes(&format!("/accounts/{id}")).await;

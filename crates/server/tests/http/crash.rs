@@ -6,31 +6,32 @@
 //! power failure leaves is not tried here.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use decimal::Decimal;
 use proptest::prelude::RngExt as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
+use reqwest::Method;
 use serde_json::{Value, json};
+use testbed::TestDatabase;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::builders::external_id;
 use crate::movements::{Movement, Wish, reckon};
-use crate::program::{Program, run, tollkeeper};
-use crate::proof::{entries, look, verify};
+use crate::program::{Here, Program};
+use crate::proof::{entries, verify};
 use crate::support::{Reply, client, linkage};
 
 const CONNECTIONS: u64 = 24;
-const ACCOUNTS: i64 = 3;
+const ACCOUNTS: usize = 3;
 /// How long the work goes on, at most, before the server dies.
 const WORK_MILLIS_MAX: u64 = 400;
 
 /// An installation whose server dies again and again.
 struct Mortal {
-    directory: tempfile::TempDir,
+    here: Here,
     token: String,
     client: reqwest::Client,
 }
@@ -38,24 +39,20 @@ struct Mortal {
 impl Mortal {
     /// A database with an operator.
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        run(tollkeeper(directory.path(), &["admin", "add", "ann"]), "a good password\n").well();
+        let here = Here::new();
+        here.run_with(&["admin", "add", "ann"], "a good password\n").well();
         let lifetime = ["token", "ann", "--token-lifetime-secs", "0"];
-        let token = run(tollkeeper(directory.path(), &lifetime), "").well().trim().to_owned();
-        Self { directory, token, client: client() }
+        let token = here.run(&lifetime).well().trim().to_owned();
+        Self { here, token, client: client() }
     }
 
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn database(&self) -> PathBuf {
-        self.path().join("data/tollkeeper.db")
+    fn database(&self) -> &TestDatabase {
+        self.here.database()
     }
 
     fn serve(&self) -> Program {
         let arguments = ["serve", "--token-lifetime-secs", "0", "--log", "warn"];
-        Program::start(tollkeeper(self.path(), &arguments))
+        Program::start(self.here.command(&arguments))
     }
 
     fn client(&self, program: &Program) -> Client {
@@ -78,27 +75,36 @@ impl Client {
         Reply::to(movement.request(&self.http, &self.origin, &self.token)).await.ok()
     }
 
-    async fn create(&self, kind: &str, attributes: Value, links: Value) {
-        let data = json!({"type": kind, "attributes": attributes, "relationships": links});
-        let request = self.http.post(format!("{}/api/rest/admin/{kind}", self.origin));
+    /// Sends a document; the id of what it is about.
+    async fn send(&self, method: Method, path: &str, data: Value) -> i64 {
+        let request = self.http.request(method, format!("{}/api/rest/admin/{path}", self.origin));
         let request = request.header("content-type", "application/vnd.api+json");
         let request = request.header("authorization", &self.token);
         let reply = Reply::to(request.body(json!({ "data": data }).to_string())).await.unwrap();
-        assert_eq!(reply.status, 201, "{reply:?}");
+        assert!([200, 201].contains(&reply.status), "{reply:?}");
+        reply.json()["data"]["id"].as_str().unwrap().parse().unwrap()
     }
 
-    /// Accounts that are told of thresholds now and then.
-    async fn furnish(&self) {
+    /// Accounts that are told of thresholds now and then; their ids.
+    async fn furnish(&self) -> Vec<i64> {
         let contractor = json!({"name": "c", "enabled": true, "vendor": true, "customer": true});
-        self.create("contractors", contractor, json!({})).await;
-        for id in 1..=ACCOUNTS {
+        let contractor = json!({"type": "contractors", "attributes": contractor});
+        let contractor = self.send(Method::POST, "contractors", contractor).await.to_string();
+        let mut ids = Vec::new();
+        for number in 0..ACCOUNTS {
             let attributes = json!({
-                "name": format!("a{id}"), "external-id": external_id(id),
+                "name": format!("a{number}"),
                 "balance-low-threshold": "-20", "balance-high-threshold": "20",
             });
-            let links = json!({"contractor": linkage("contractors", "1")});
-            self.create("accounts", attributes, links).await;
+            let links = json!({"contractor": linkage("contractors", &contractor)});
+            let data =
+                json!({"type": "accounts", "attributes": attributes, "relationships": links});
+            let id = self.send(Method::POST, "accounts", data).await;
+            let attributes = json!({"external-id": external_id(id)});
+            let data = json!({"type": "accounts", "id": id.to_string(), "attributes": attributes});
+            ids.push(self.send(Method::PATCH, &format!("accounts/{id}"), data).await);
         }
+        ids
     }
 }
 
@@ -109,6 +115,7 @@ type Paid = Arc<Mutex<Vec<(i64, String, Decimal)>>>;
 struct Worker {
     name: String,
     dice: TestRng,
+    accounts: Vec<i64>,
     paid: Paid,
     sent: u32,
 }
@@ -123,7 +130,7 @@ impl Worker {
     fn next(&mut self) -> Movement {
         self.sent += 1;
         let mark = format!("{}-{}", self.name, self.sent);
-        let account = self.dice.random_range(1..=ACCOUNTS);
+        let account = self.accounts[self.dice.random_range(0..ACCOUNTS)];
         let units = self.dice.random_range(1..=10_i128.pow(13));
         let amount = Decimal::from_units(if self.dice.random() { units } else { -units }).unwrap();
         let is_keyed = self.dice.random();
@@ -189,9 +196,9 @@ struct Figures {
 impl Ledger {
     /// How many entries each mark has; each settled request has one if it was done, else none,
     /// and each other request has at most one.
-    fn check(&self, database: &Path, open: &[Movement]) -> HashMap<String, usize> {
+    fn check(&self, database: &TestDatabase, open: &[Movement]) -> HashMap<String, usize> {
         verify(database);
-        let entries = entries(&look(database));
+        let entries = entries(&database.session());
         let settled = self.settled.iter().map(|(movement, _)| movement);
         let (counts, _) = reckon(&entries, settled.chain(open));
         let count = |movement: &Movement| counts.get(movement.mark.as_str()).copied();
@@ -206,7 +213,7 @@ impl Ledger {
 
     /// Asks again for what was not answered: whatever carries a key, and whatever cannot be done
     /// twice because of what it is. The rest stays as the crash left it.
-    async fn retry(&mut self, database: &Path, client: &Client, open: Vec<Movement>) {
+    async fn retry(&mut self, database: &TestDatabase, client: &Client, open: Vec<Movement>) {
         let kept = self.check(database, &open);
         for movement in open {
             let was_done = kept.contains_key(&movement.mark);
@@ -240,14 +247,15 @@ async fn work_until_death(
     client: &Client,
     program: Program,
     (seed, round): (u64, u64),
-    paid: &Paid,
+    (accounts, paid): (&[i64], &Paid),
 ) -> (Vec<Done>, Vec<Movement>) {
     let answered = Arc::new(Notify::new());
     let workers: JoinSet<_> = (0..CONNECTIONS)
         .map(|number| {
             let name = format!("{round}-{number}");
             let dice = dice(seed ^ (round << 32) ^ (number << 16));
-            let worker = Worker { name, dice, paid: Arc::clone(paid), sent: 0 };
+            let (accounts, paid) = (accounts.to_vec(), Arc::clone(paid));
+            let worker = Worker { name, dice, accounts, paid, sent: 0 };
             worker.work(client.clone(), Arc::clone(&answered))
         })
         .collect();
@@ -268,28 +276,29 @@ async fn a_crash_leaves_nothing_by_half_and_loses_nothing_acknowledged() {
     let seed = number("CRASH_SEED").unwrap_or_else(|| getrandom::u64().unwrap());
     println!("CRASH_SEED={seed}");
     let started = Instant::now();
-    let here = Mortal::new();
+    let mortal = Mortal::new();
     let paid = Paid::default();
     let mut ledger = Ledger::default();
-    let mut program = here.serve();
-    here.client(&program).furnish().await;
+    let mut program = mortal.serve();
+    let accounts = mortal.client(&program).furnish().await;
     for round in 0..rounds {
-        let client = here.client(&program);
-        let (done, open) = work_until_death(&client, program, (seed, round), &paid).await;
+        let client = mortal.client(&program);
+        let (done, open) =
+            work_until_death(&client, program, (seed, round), (&accounts, &paid)).await;
         // The server was never idle: no connection has an answer to its last request.
         assert_eq!(open.len() as u64, CONNECTIONS);
         ledger.figures.acknowledged += done.len();
         ledger.figures.in_flight += open.len();
         ledger.settled.extend(done);
-        program = here.serve();
-        run(tollkeeper(here.path(), &["verify"]), "").well();
-        ledger.retry(&here.database(), &here.client(&program), open).await;
+        program = mortal.serve();
+        mortal.here.run(&["verify"]).well();
+        ledger.retry(mortal.database(), &mortal.client(&program), open).await;
         println!("{round}: {:?} after {:?}", ledger.figures, started.elapsed());
     }
     let figures = &ledger.figures;
     assert_eq!(figures.in_flight_kept + figures.in_flight_lost, figures.in_flight);
     assert!(figures.acknowledged as u64 >= rounds, "{figures:?}");
     assert!(program.end("TERM").0.success());
-    verify(&here.database());
-    run(tollkeeper(here.path(), &["verify"]), "").well();
+    verify(mortal.database());
+    mortal.here.run(&["verify"]).well();
 }

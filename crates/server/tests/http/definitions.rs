@@ -65,7 +65,7 @@ async fn walk() -> TestApp {
     assert_eq!(app.patch("/contacts/1", document).await.status, 200);
     // No service can be made yet, so this one is put into the database.
     let service = "INSERT INTO services (id, name, account_id) VALUES (1, 'line', 3)";
-    rusqlite::Connection::open(&app.database).unwrap().execute(service, ()).unwrap();
+    app.alter(service);
     let account = linkage("accounts", "3");
     app.create("payments", json!({"amount": 5}), json!({ "account": account })).await;
     let links = json!({"account": account, "service": linkage("services", "1")});

@@ -81,7 +81,7 @@ async fn exchange(app: &TestApp, request: &str) -> (String, String) {
 async fn the_founding_request_gets_the_founding_response() {
     let founding = Founding::read();
     let mut app = TestApp::start_at(600, then).await;
-    load_fixture(&rusqlite::Connection::open(&app.database).unwrap());
+    load_fixture(&app.database);
     app.token = app.app.tokens.issue(19, 0, then()).unwrap();
     let signed = |token: &str| token.rsplit_once('.').unwrap().0.to_owned();
     assert_eq!(signed(&app.token), signed(founding.header("Authorization")), "the same claims");
@@ -135,7 +135,7 @@ fn the_tag_of_the_founding_response_is_that_of_its_compact_body() {
 async fn what_was_founded_is_found_again() {
     let founding = Founding::read();
     let mut app = TestApp::start_at(600, then).await;
-    load_fixture(&rusqlite::Connection::open(&app.database).unwrap());
+    load_fixture(&app.database);
     app.token = app.app.tokens.issue(19, 0, then()).unwrap();
     let created = app.write("POST", "/accounts", founding.request_body).await;
     let shown = app.get("/accounts/23").await;

@@ -13,29 +13,32 @@ use tokio::task::JoinSet;
 use crate::program::{Ended, run, tollkeeper};
 use crate::support::{SECRET, TestApp, linkage};
 
-/// A server with one contractor's accounts, ids 1 and 2, and external ids 101 and 102.
+/// A server with one contractor's accounts, external ids 101 and 102; the first one has id 1.
 async fn app_with_accounts() -> TestApp {
+    with_two_accounts().await.0
+}
+
+/// The same, and the id of the second account.
+async fn with_two_accounts() -> (TestApp, String) {
     let app = TestApp::start().await;
     app.contractor("acme").await;
-    for id in [1, 2] {
-        app.account("1", json!({"name": format!("a{id}"), "external-id": 100 + id})).await;
-    }
-    app
+    app.account("1", json!({"name": "a1", "external-id": 101})).await;
+    let second = app.account("1", json!({"name": "a2", "external-id": 102})).await;
+    (app, second)
 }
 
 impl TestApp {
     /// `tollkeeper import payments` on this server's database.
     fn importing(&self, arguments: &[&str]) -> Command {
-        let directory = self.database.parent().unwrap();
-        let mut command = tollkeeper(directory, &["import", "payments"]);
+        let mut command = tollkeeper(self.directory(), &["import", "payments"]);
         command.args(arguments).env("TOLLKEEPER_SECRET", SECRET);
-        command.env("TOLLKEEPER_DATABASE_URL", format!("sqlite:{}", self.database.display()));
+        command.env("TOLLKEEPER_DATABASE_URL", self.database.url());
         command
     }
 
     /// Imports a file that is called `payments.csv`, while the server runs.
     async fn import(&self, file: impl AsRef<[u8]>, arguments: &[&str]) -> Ended {
-        std::fs::write(self.database.with_file_name("payments.csv"), file).unwrap();
+        std::fs::write(self.directory().join("payments.csv"), file).unwrap();
         self.import_file("payments.csv", arguments).await
     }
 
@@ -49,7 +52,12 @@ impl TestApp {
         tokio::task::spawn_blocking(move || run(command, &input)).await.unwrap()
     }
 
-    async fn balance(&self, account: u8) -> Value {
+    /// The balance of account 1.
+    async fn balance(&self) -> Value {
+        self.balance_of("1").await
+    }
+
+    async fn balance_of(&self, account: &str) -> Value {
         self.attributes(&format!("/accounts/{account}")).await["balance"].take()
     }
 }
@@ -66,41 +74,48 @@ impl Ended {
 
 #[tokio::test]
 async fn rows_become_payments() {
-    let app = app_with_accounts().await;
-    let file = "\u{feff}external-id,account-id,amount,notes,private-notes\r\n\
-                INV-1,1,100.5,\"for May,\r\nand \"\"June\"\"\",ask Olga\r\n\
-                \r\n\
-                ,2,-7,,\r\n";
+    let (app, second) = with_two_accounts().await;
+    let file = format!(
+        "\u{feff}external-id,account-id,amount,notes,private-notes\r\n\
+         INV-1,1,100.5,\"for May,\r\nand \"\"June\"\"\",ask Olga\r\n\
+         \r\n\
+         ,{second},-7,,\r\n"
+    );
     app.import(file, &[]).await.says(0, "2 payments posted, 0 rows refused", &[]);
-    let first = app.attributes("/payments/1").await;
+    let first = &app.listed("/payments?filter[account.id]=1").await[0];
     assert_eq!(first["amount"], "100.5");
     assert_eq!(first["notes"], "for May,\r\nand \"June\"");
     assert_eq!(first["private-notes"], "ask Olga");
     assert_eq!(first["external-id"], "INV-1");
     assert_eq!((&first["status"], &first["type-name"]), (&json!("completed"), &json!("manual")));
     assert_eq!(first["balance-before-payment"], "0.0");
-    let second = app.attributes("/payments/2").await;
-    assert_eq!(second["amount"], "-7.0");
-    assert_eq!((&second["notes"], &second["external-id"]), (&Value::Null, &Value::Null));
-    assert_eq!((app.balance(1).await, app.balance(2).await), (json!("100.5"), json!("-7.0")));
+    let other = &app.listed(&format!("/payments?filter[account.id]={second}")).await[0];
+    assert_eq!(other["amount"], "-7.0");
+    assert_eq!((&other["notes"], &other["external-id"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (app.balance().await, app.balance_of(&second).await),
+        (json!("100.5"), json!("-7.0"))
+    );
     // Journal and audit say where it came from.
-    let entry = app.attributes("/journal-entries/2").await;
+    let entries = format!("/journal-entries?filter[account.id]={second}");
+    let entry = &app.listed(&entries).await[0];
     assert_eq!(entry["request-id"], "import payments.csv line 5");
     assert_eq!((&entry["kind"], &entry["actor"]), (&json!("payment"), &Value::Null));
-    let audit = app.get("/audit-records?filter[item-type]=payments").await.json();
-    let requests: Vec<_> =
-        audit["data"].as_array().unwrap().iter().map(|r| &r["attributes"]).collect();
-    assert_eq!(requests.len(), 2);
-    assert_eq!(requests[0]["request-id"], "import payments.csv line 2");
+    let audit = app.listed("/audit-records?filter[item-type]=payments").await;
+    let mut requests: Vec<_> = audit.iter().map(|one| one["request-id"].as_str()).collect();
+    requests.sort_unstable();
+    let lines = ["import payments.csv line 2", "import payments.csv line 5"];
+    assert_eq!(requests, lines.map(Some));
 }
 
 #[tokio::test]
 async fn standard_input_and_external_ids_of_accounts_are_taken() {
-    let app = app_with_accounts().await;
+    let (app, second) = with_two_accounts().await;
     let input = "amount,account-external-id\n1.25,102\n2,+101\n0.75,102";
     app.import_input(input).await.says(0, "3 payments posted, 0 rows refused", &[]);
-    assert_eq!((app.balance(1).await, app.balance(2).await), (json!("2.0"), json!("2.0")));
-    let entry = app.attributes("/journal-entries/3").await;
+    assert_eq!((app.balance().await, app.balance_of(&second).await), (json!("2.0"), json!("2.0")));
+    let entries = format!("/journal-entries?filter[account.id]={second}&sort=sequence");
+    let entry = &app.listed(&entries).await[1];
     assert_eq!(entry["request-id"], "import standard input line 4");
     let input =
         "account-external-id,amount,notes\n103,1,\nx,1,\n,x,\n9223372036854775808,1,\n101,1,a";
@@ -114,7 +129,7 @@ async fn standard_input_and_external_ids_of_accounts_are_taken() {
             "line 5: account-external-id - must be less than or equal to 9223372036854775807",
         ],
     );
-    assert_eq!(app.balance(1).await, "3.0");
+    assert_eq!(app.balance().await, "3.0");
 }
 
 #[tokio::test]
@@ -122,25 +137,24 @@ async fn a_long_name_of_a_file_leaves_room_for_the_line() {
     let app = app_with_accounts().await;
     let name = "é".repeat(125);
     let file = "account-id,amount\n1,1\n";
-    std::fs::write(app.database.with_file_name(&name), file).unwrap();
+    std::fs::write(app.directory().join(&name), file).unwrap();
     app.import_file(&name, &[]).await.says(0, "1 payments posted, 0 rows refused", &[]);
     let long = format!("{}/{}", "./".repeat(200), name);
     app.import_file(&long, &[]).await.says(0, "1 payments posted, 0 rows refused", &[]);
-    let entry = app.attributes("/journal-entries/2").await;
+    let entry = &app.listed("/journal-entries?sort=sequence").await[1];
     assert_eq!(entry["request-id"], format!("import {name} line 2"));
 }
 
 #[tokio::test]
 async fn a_bad_row_fails_alone_and_is_named_by_its_line() {
-    let app = app_with_accounts().await;
-    app.account("1", json!({"name": "gone"})).await;
-    let mut file = b"account-id,amount,external-id,notes\n\
+    let (app, second) = with_two_accounts().await;
+    let mut file = "account-id,amount,external-id,notes\n\
         1,ten,,\n\
         1,0,,\n\
         1,,,\n\
         ,5,,\n\
-        99,5,,\n\
-        99,,,\n\
+        9999,5,,\n\
+        9999,,,\n\
         one,5,,\n\
         \"1\",\"1\n0\",,\n\
         1,1,,\"two\n\nlines\"\n\
@@ -149,14 +163,17 @@ async fn a_bad_row_fails_alone_and_is_named_by_its_line() {
         1,1e400,,\n\
         1,2,A,\n\
         1,3,A,\n\
-        2,4,A,\n\
+        SECOND,4,A,\n\
         1,8,,\0\n\
         1,8,,"
-        .to_vec();
-    file.extend_from_slice(b"\xff\n2,16,,\n1,8,,");
+        .replace("SECOND", &second)
+        .into_bytes();
+    file.extend_from_slice(format!("BAD\n{second},16,,\n1,8,,").as_bytes());
+    let bad = file.windows(3).position(|bytes| bytes == b"BAD").unwrap();
+    file.splice(bad..bad + 3, [0xff]);
     file.resize(file.len() + 70_000, b'x');
-    file.extend_from_slice(b"\n2,32,,\n");
-    file.extend_from_slice(b"2,128,,\"and so\n2,256,,\n");
+    file.extend_from_slice(format!("\n{second},32,,\n").as_bytes());
+    file.extend_from_slice(format!("{second},128,,\"and so\n{second},256,,\n").as_bytes());
     let ended = app.import(file, &[]).await;
     ended.says(
         1,
@@ -180,7 +197,7 @@ async fn a_bad_row_fails_alone_and_is_named_by_its_line() {
             "line 25: opens a quote that is never closed",
         ],
     );
-    assert_eq!((app.balance(1).await, app.balance(2).await), (json!("3.0"), json!("52.0")));
+    assert_eq!((app.balance().await, app.balance_of(&second).await), (json!("3.0"), json!("52.0")));
     assert_eq!(app.total("/payments").await, 5);
     assert_eq!(app.total("/journal-entries").await, 5);
 }
@@ -195,7 +212,7 @@ async fn a_balance_out_of_range_refuses_the_row_that_takes_it_there() {
         &["line 3: amount - takes the balance out of range"],
     );
     assert_eq!(app.total("/payments").await, 2);
-    assert_eq!(app.balance(1).await, "99999999999999999999999999.0");
+    assert_eq!(app.balance().await, "99999999999999999999999999.0");
 }
 
 #[tokio::test]
@@ -258,7 +275,7 @@ async fn a_file_that_cannot_be_meant_is_refused_before_anything_is_written() {
     app.import_file("/", &[]).await.complains("cannot read");
     app.import_input("amount\n").await.complains("standard input: the header must name");
     let mut elsewhere = app.importing(&["payments.csv", "--database-url", "sqlite:"]);
-    std::fs::write(app.database.with_file_name("payments.csv"), "account-id,amount\n").unwrap();
+    std::fs::write(app.directory().join("payments.csv"), "account-id,amount\n").unwrap();
     elsewhere.env_remove("TOLLKEEPER_DATABASE_URL");
     run(elsewhere, "").complains("use sqlite:PATH");
     assert_eq!(app.dump(), before);
@@ -279,7 +296,7 @@ async fn a_file_imported_again_posts_what_is_new() {
     let app = app_with_accounts().await;
     let summary = "300 payments posted, 0 rows refused";
     app.import(numbered(1..=300), &[]).await.says(0, summary, &[]);
-    assert_eq!(app.balance(1).await, "45150.0");
+    assert_eq!(app.balance().await, "45150.0");
     let before = app.dump();
     let summary = "0 payments posted, 300 rows were there already, 0 rows refused";
     app.import(numbered(1..=300), &[]).await.says(0, summary, &[]);
@@ -289,16 +306,16 @@ async fn a_file_imported_again_posts_what_is_new() {
     app.import(numbered(1..=300), &["--dry-run"]).await.says(0, summary, &[]);
     let summary = "5 payments posted, 10 rows were there already, 0 rows refused";
     app.import(numbered(291..=305), &[]).await.says(0, summary, &[]);
-    assert_eq!(app.balance(1).await, "46665.0");
+    assert_eq!(app.balance().await, "46665.0");
 }
 
 #[tokio::test]
 async fn a_row_is_there_already_only_with_its_own_amount_and_no_other_fault() {
-    let app = app_with_accounts().await;
+    let (app, second) = with_two_accounts().await;
     let columns = "account-id,external-id,amount,notes\n";
     let file = format!("{columns}1,A,5,\n");
     app.import(file, &[]).await.says(0, "1 payments posted, 0 rows refused", &[]);
-    let file = format!("{columns}1,A,5.00,other\n1,A,6,\n1,A,0,\n2,A,5,\n");
+    let file = format!("{columns}1,A,5.00,other\n1,A,6,\n1,A,0,\n{second},A,5,\n");
     app.import(file, &[]).await.says(
         1,
         "1 payments posted, 1 rows were there already, 2 rows refused",
@@ -307,18 +324,19 @@ async fn a_row_is_there_already_only_with_its_own_amount_and_no_other_fault() {
             "line 4: amount - must be other than 0; external-id - has already been taken",
         ],
     );
-    assert_eq!((app.balance(1).await, app.balance(2).await), (json!("5.0"), json!("5.0")));
+    assert_eq!((app.balance().await, app.balance_of(&second).await), (json!("5.0"), json!("5.0")));
 }
 
 #[tokio::test]
 async fn a_dry_run_tells_everything_and_keeps_nothing() {
-    let app = app_with_accounts().await;
+    let (app, second) = with_two_accounts().await;
     // The first program on a database opens its books.
-    app.import("account-id,amount\n2,1\n", &[]).await.well();
+    app.import(format!("account-id,amount\n{second},1\n"), &[]).await.well();
     let before = app.dump();
     // What the first row takes is noticed in the same slice and in later ones.
     let mut file = numbered(1..=450);
-    file.push_str("1,E1,1\n1,E2,3\n2,E1,1\n1,E449,449\n1,E450,1\n1,E2,3\n9,,1\n1,,x\n1,,1\n1,,1\n");
+    write!(file, "1,E1,1\n1,E2,3\n{second},E1,1\n1,E449,449\n1,E450,1\n1,E2,3\n").unwrap();
+    file.push_str("9999,,1\n1,,x\n1,,1\n1,,1\n");
     let complaints = [
         "line 453: external-id - has already been taken",
         "line 456: external-id - has already been taken",
@@ -339,7 +357,7 @@ async fn a_dry_run_tells_everything_and_keeps_nothing() {
 async fn a_line_of_a_hundred_megabytes_fails_alone_in_little_memory() {
     const MEMORY_MAX_KIB: u64 = 64 * 1024;
     let app = app_with_accounts().await;
-    let path = app.database.with_file_name("payments.csv");
+    let path = app.directory().join("payments.csv");
     let mut file = std::fs::File::create(&path).unwrap();
     file.write_all(b"account-id,amount,notes\n1,1,\n1,2,\"").unwrap();
     for _ in 0..100 {
@@ -364,36 +382,34 @@ async fn a_line_of_a_hundred_megabytes_fails_alone_in_little_memory() {
     let ended = tokio::task::spawn_blocking(|| run(limited, "")).await.unwrap();
     let complaint = "line 3: is longer than 65536 bytes, or has more than 64 values";
     ended.says(1, "2 payments posted, 1 rows refused", &[complaint]);
-    assert_eq!(app.balance(1).await, "5.0");
+    assert_eq!(app.balance().await, "5.0");
 }
 
 #[tokio::test]
 async fn an_import_waits_for_whoever_holds_the_database() {
-    let app = app_with_accounts().await;
-    app.import("account-id,amount\n2,1\n", &[]).await.well();
+    let (app, second) = with_two_accounts().await;
+    app.import(format!("account-id,amount\n{second},1\n"), &[]).await.well();
     let mut importing = app.importing(&["-"]).spawn().unwrap();
     let mut input = importing.stdin.take().unwrap();
     input.write_all(b"account-id,amount\n").unwrap();
     let rows = "1,1\n".repeat(200);
     // The first slice tells that the program has started; the second finds a closed door.
     input.write_all(rows.as_bytes()).unwrap();
-    while app.balance(1).await != "200.0" {
+    while app.balance().await != "200.0" {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let other = rusqlite::Connection::open(&app.database).unwrap();
-    other.busy_timeout(Duration::from_secs(5)).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let other = app.database.hold();
     input.write_all(rows.as_bytes()).unwrap();
     drop(input);
     // Longer than the five seconds that SQLite waits by itself.
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert!(importing.try_wait().unwrap().is_none(), "it gave up");
-    other.execute_batch("ROLLBACK").unwrap();
+    drop(other);
     let output =
         tokio::task::spawn_blocking(|| importing.wait_with_output()).await.unwrap().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "400 payments posted, 0 rows refused\n");
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(app.balance(1).await, "400.0");
+    assert_eq!(app.balance().await, "400.0");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -409,7 +425,7 @@ async fn many_imports_and_requests_on_one_account_add_up() {
             writeln!(file, "1,{import}-{row},0.01").unwrap();
         }
         let name = format!("{import}.csv");
-        std::fs::write(app.database.with_file_name(&name), file).unwrap();
+        std::fs::write(app.directory().join(&name), file).unwrap();
         let app = Arc::clone(&app);
         imports.spawn(async move { app.import_file(&name, &[]).await });
     }
@@ -432,7 +448,7 @@ async fn many_imports_and_requests_on_one_account_add_up() {
     for ended in imports.join_all().await {
         ended.says(0, &format!("{ROWS} payments posted, 0 rows refused"), &[]);
     }
-    assert_eq!(app.balance(1).await, "88.0");
+    assert_eq!(app.balance().await, "88.0");
     assert_eq!(app.total("/payments").await, u64::from(IMPORTS * ROWS + REQUESTS));
     assert_eq!(app.total("/journal-entries").await, u64::from(IMPORTS * ROWS + REQUESTS));
     let last: i64 = app.stored("SELECT max(sequence) FROM journal_entries");
@@ -440,7 +456,7 @@ async fn many_imports_and_requests_on_one_account_add_up() {
     let mut turns = HashSet::new();
     for import in 0..IMPORTS {
         let sql = format!(
-            "SELECT max(id) - min(id) FROM journal_entries \
+            "SELECT max(sequence) - min(sequence) FROM journal_entries \
              WHERE request_id LIKE 'import {import}.csv %'"
         );
         turns.insert(app.stored::<i64>(&sql) > i64::from(ROWS));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::Connection;
+use jsonapi::Value as Stored;
 use serde_json::{Value, json};
 use tollkeeper::jobs::forget_once;
 use tollkeeper::journal::{Drift, Sampler};
@@ -50,11 +50,10 @@ async fn a_running_server_sees_that_a_balance_was_changed_and_that_it_was_mended
     open_accounts(program.address, &token, vec![json!({"name": "account"})]).await;
     correct(program.address, &token, "1", "10.5").await;
     shows(&program, 0.0, 0.0).await;
-    let database = Connection::open(here.database()).unwrap();
-    database.busy_timeout(PATIENCE).unwrap();
+    let database = here.database();
     let set = |balance: &str| {
-        let bytes = number(balance).to_ordered_bytes();
-        database.execute("UPDATE accounts SET balance = $1", [bytes]).unwrap();
+        let balance = database.literal(&Stored::Decimal(number(balance)));
+        database.execute(&format!("UPDATE accounts SET balance = {balance}"));
     };
     set("12.75");
     shows(&program, 1.0, 2.25).await;
@@ -64,7 +63,7 @@ async fn a_running_server_sees_that_a_balance_was_changed_and_that_it_was_mended
     set("-10.5");
     shows(&program, 1.0, 21.0).await;
     set("10.5");
-    database.execute("UPDATE journal_entries SET actor = 'eve'", []).unwrap();
+    database.execute("UPDATE journal_entries SET actor = 'eve'");
     shows(&program, 1.0, 0.0).await;
     let sampled = figure(&program, "journal_sampled_accounts_total").await.unwrap();
     let since = Instant::now();
@@ -86,7 +85,6 @@ async fn looked(app: &TestApp, sampler: &mut Sampler, looks: &[u64]) -> Drift {
 async fn a_look_at_a_journal_sees_its_last_hundred_entries() {
     let (app, contractor) = app_with_contractor().await;
     app.account(&contractor, json!({"name": "long"})).await;
-    let database = Connection::open(&app.database).unwrap();
     let mut posted = 0;
     let moves = many(250);
     for count in [1, 98, 99, 100, 101, 102, 250] {
@@ -98,51 +96,54 @@ async fn a_look_at_a_journal_sees_its_last_hundred_entries() {
     let right = app.dump();
     for (sequence, accounts) in [(1, 0), (150, 0), (152, 1), (200, 1), (250, 1)] {
         let actor = |actor: &str| {
-            let sql = "UPDATE journal_entries SET actor = nullif($1, '') WHERE sequence = $2";
-            database.execute(sql, (actor, sequence)).unwrap();
+            let entry = format!("WHERE sequence = {sequence}");
+            app.alter(&format!("UPDATE journal_entries SET actor = {actor} {entry}"));
         };
-        actor("eve");
+        actor("'eve'");
         let drift = looked(&app, &mut Sampler::default(), &[1]).await;
         assert_eq!(drift, Drift { accounts, ..Drift::default() }, "entry {sequence}");
-        actor("");
+        actor("NULL");
     }
     assert_eq!(app.dump(), right);
-    database.execute("DELETE FROM journal_entries WHERE sequence > 240", []).unwrap();
+    app.alter("DELETE FROM journal_entries WHERE sequence > 240");
     assert_eq!(looked(&app, &mut Sampler::default(), &[1]).await.accounts, 1);
 }
 
 #[tokio::test]
 async fn looks_go_through_all_accounts_and_then_again() {
     let (app, contractor) = app_with_contractor().await;
+    let mut ids = Vec::new();
     for number in 0..120 {
-        app.account(&contractor, json!({"name": number.to_string()})).await;
+        let id = app.account(&contractor, json!({"name": number.to_string()})).await;
+        ids.push(id.parse::<i64>().unwrap());
     }
-    let database = Connection::open(&app.database).unwrap();
+    // In the order in which they are looked at.
+    ids.sort_unstable();
     let set = |id: i64, balance: &str| {
-        let bytes = number(balance).to_ordered_bytes();
-        database.execute("UPDATE accounts SET balance = $1 WHERE id = $2", (bytes, id)).unwrap();
+        let balance = app.database.literal(&Stored::Decimal(number(balance)));
+        app.alter(&format!("UPDATE accounts SET balance = {balance} WHERE id = {id}"));
     };
     let mut sampler = Sampler::default();
     let none = Drift::default();
-    set(1, "2");
-    set(120, "-3.5");
+    set(ids[0], "2");
+    set(ids[119], "-3.5");
     let first = Drift { amount: number("2"), accounts: 1 };
     let both = Drift { amount: number("5.5"), accounts: 2 };
     assert_eq!(looked(&app, &mut sampler, &[50]).await, first);
     assert_eq!(looked(&app, &mut sampler, &[50]).await, first);
     assert_eq!(looked(&app, &mut sampler, &[20]).await, both);
     // What was found stays until a whole pass has found less.
-    set(1, "0");
+    set(ids[0], "0");
     assert_eq!(looked(&app, &mut sampler, &[50, 50]).await, both);
     let last = Drift { amount: number("3.5"), accounts: 1 };
     assert_eq!(looked(&app, &mut sampler, &[20]).await, last);
-    set(120, "0");
+    set(ids[119], "0");
     assert_eq!(looked(&app, &mut sampler, &[50, 50]).await, last);
     assert_eq!(looked(&app, &mut sampler, &[20]).await, none);
     // A pass that ends with a full look, and a database without accounts.
-    database.execute("DELETE FROM accounts WHERE id > 50", []).unwrap();
+    app.alter(&format!("DELETE FROM accounts WHERE id > {}", ids[49]));
     assert_eq!(looked(&app, &mut sampler, &[50, 0, 50]).await, none);
-    database.execute("DELETE FROM accounts", []).unwrap();
+    app.alter("DELETE FROM accounts");
     assert_eq!(looked(&app, &mut Sampler::default(), &[0, 0]).await, none);
 }
 
@@ -153,13 +154,15 @@ fn now() -> Timestamp {
 #[tokio::test]
 async fn first_answers_are_kept_for_25_hours() {
     let app = TestApp::start_at(600, now).await;
-    let database = Connection::open(&app.database).unwrap();
     let kept = |at: Timestamp, count: i64| {
-        let sql = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers \
-                   WHERE n < ?2) INSERT INTO first_answers (operator_id, key, fingerprint, status, \
-                   tagged, body, created_at) SELECT 1, ?1 || '-' || n, x'00', 200, 0, x'', ?1 \
-                   FROM numbers";
-        database.execute(sql, (at.as_microsecond(), count)).unwrap();
+        let (key, time) = (at.as_microsecond(), app.database.literal(&Stored::Time(at)));
+        let tagged = app.database.literal(&Stored::Bool(false));
+        app.alter(&format!(
+            "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers \
+             WHERE n < {count}) INSERT INTO first_answers (operator_id, key, fingerprint, status, \
+             tagged, body, created_at) SELECT 1, '{key}-' || n, '00', 200, {tagged}, '', {time} \
+             FROM numbers"
+        ));
     };
     let limit = now() - SignedDuration::from_hours(25);
     let tick = SignedDuration::from_micros(1);
@@ -174,11 +177,29 @@ async fn first_answers_are_kept_for_25_hours() {
         let sql = "SELECT count(*) FROM first_answers";
         assert_eq!(app.stored::<i64>(sql), 303, "{old}");
         let sql = "SELECT min(created_at) FROM first_answers";
-        assert_eq!(app.stored::<i64>(sql), limit.as_microsecond(), "{old}");
+        assert_eq!(app.stored::<Timestamp>(sql), limit, "{old}");
         forget_once(&app.app, None).await.unwrap();
         assert_eq!(app.stored::<i64>("SELECT count(*) FROM first_answers"), 303, "{old}");
-        database.execute("DELETE FROM first_answers", []).unwrap();
+        app.alter("DELETE FROM first_answers");
     }
+}
+
+#[tokio::test]
+async fn counters_of_failed_sign_ins_go_when_they_are_over() {
+    let app = TestApp::start_at(600, now).await;
+    let minute = SignedDuration::from_mins(1);
+    let tick = SignedDuration::from_micros(1);
+    for (key, end) in [
+        ("old", now() - minute - tick),
+        ("of a node that is behind", now() - minute),
+        ("new", now() + minute),
+    ] {
+        let end = app.database.literal(&Stored::Time(end));
+        app.alter(&format!("INSERT INTO throttles VALUES ('{key}', 3, {end})"));
+    }
+    forget_once(&app.app, None).await.unwrap();
+    assert_eq!(app.stored::<i64>("SELECT count(*) FROM throttles WHERE key = 'old'"), 0);
+    assert_eq!(app.stored::<i64>("SELECT count(*) FROM throttles"), 2);
 }
 
 /// Lets account 1 cross its threshold so often at these times.
@@ -240,11 +261,10 @@ async fn the_configured_days_are_those_of_the_running_server() {
         let mut command = here.command(&["serve"]);
         command.env("TOLLKEEPER_BALANCE_NOTIFICATIONS_DAYS", days);
         let program = Program::start(command);
-        let copy = Connection::open(here.database()).unwrap();
         let since = Instant::now();
         loop {
             let sql = "SELECT count(*) FROM balance_notifications";
-            let rows: i64 = copy.query_row(sql, [], |row| row.get(0)).unwrap();
+            let rows: i64 = here.database().value(sql);
             if rows == left && (left != 3 || since.elapsed() > Duration::from_secs(1)) {
                 break;
             }

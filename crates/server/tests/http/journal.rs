@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use testbed::Row;
 use tollkeeper::journal::open_books;
 
-use crate::builders::{app_with_accounts, app_with_contractor, app_with_second_operator};
+use crate::builders::{Made, app_with_accounts, app_with_contractor, app_with_second_operator};
 use crate::concurrency::{all_at_once, count};
 use crate::support::{MEDIA_TYPE, TestApp, linkage};
 
@@ -126,7 +127,8 @@ async fn every_change_of_a_balance_is_an_entry_that_says_who_why_and_how_much() 
 #[tokio::test]
 async fn an_entry_is_answered_in_full() {
     let app = app_with_accounts().await;
-    app.pay("2", 5).await;
+    let second = app.second_account().await;
+    app.pay(&second, 5).await;
     let reply = app.get("/journal-entries/1").await;
     let root = format!("http://{}/api/rest/admin/journal-entries/1", app.address);
     let attribute = |name: &str| reply.attribute(name);
@@ -152,7 +154,7 @@ async fn an_entry_is_answered_in_full() {
                     "self": format!("{root}/relationships/account"),
                     "related": format!("{root}/account"),
                 },
-                "data": {"type": "accounts", "id": "2"},
+                "data": {"type": "accounts", "id": second},
             },
         },
     }});
@@ -222,8 +224,9 @@ async fn what_is_refused_is_no_entry() {
 async fn nobody_changes_the_journal() {
     let app = app_with_accounts().await;
     app.pay("1", 5).await;
-    app.pay("2", 5).await;
-    assert_eq!(app.delete("/accounts/2").await.status, 204);
+    let second = app.second_account().await;
+    app.pay(&second, 5).await;
+    assert_eq!(app.delete(&format!("/accounts/{second}")).await.status, 204);
     let before = app.dump();
     for kind in ["journal-entries", "journal-closures"] {
         let data = json!({"type": kind, "id": "1", "attributes": {"sequence": 1}});
@@ -238,7 +241,7 @@ async fn nobody_changes_the_journal() {
             assert_eq!((reply.status, reply.header("allow")), (405, "GET, HEAD"), "{method}");
         }
     }
-    let linkage = linkage("accounts", "2");
+    let linkage = linkage("accounts", &second);
     let reply = app.patch("/journal-entries/1/relationships/account", linkage).await;
     assert_eq!(reply.errors(), ["105 account is not allowed."]);
     assert_eq!(app.dump(), before);
@@ -247,36 +250,43 @@ async fn nobody_changes_the_journal() {
 #[tokio::test]
 async fn entries_are_found_by_account_kind_amount_and_time() {
     let app = app_with_accounts().await;
+    let second = &app.second_account().await;
     app.pay("1", 10).await;
-    app.pay("2", 20).await;
+    app.pay(second, 20).await;
     app.charge("1", 4).await;
-    app.correct("2", "2", json!("0.5")).await;
+    app.correct(second, second.as_str(), json!("0.5")).await;
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     let since = app.app.now();
-    app.charge("2", -7).await;
+    app.charge(second, -7).await;
+    let ones = app.ids("/journal-entries?filter[account.id]=1&sort=sequence").await;
+    let others = format!("/journal-entries?filter[account.id]={second}&sort=sequence");
+    let others = app.ids(&others).await;
+    let made = Made::new([&ones[0], &others[0], &ones[1], &others[1], &others[2]]);
     for (filter, found) in [
-        ("account.id]=1", &["1", "3"][..]),
-        ("account.id]=2", &["2", "4", "5"]),
-        ("account.id]=1,2", &["1", "2", "3", "4", "5"]),
-        ("account.id]=3", &[]),
-        ("kind]=payment", &["1", "2"]),
-        ("kind]=payment,correction", &["1", "2", "4"]),
-        ("kind-eq]=transaction", &["3", "5"]),
-        ("kind-in]=transaction,correction", &["3", "4", "5"]),
-        ("kind_not_in]=transaction,correction", &["1", "2"]),
+        ("account.id]=1", &[1, 3][..]),
+        (&format!("account.id]={second}"), &[2, 4, 5]),
+        (&format!("account.id]=1,{second}"), &[1, 2, 3, 4, 5]),
+        ("account.id]=9999", &[]),
+        ("kind]=payment", &[1, 2]),
+        ("kind]=payment,correction", &[1, 2, 4]),
+        ("kind-eq]=transaction", &[3, 5]),
+        ("kind-in]=transaction,correction", &[3, 4, 5]),
+        ("kind_not_in]=transaction,correction", &[1, 2]),
         ("kind]=service", &[]),
-        ("amount-gt]=0.5", &["1", "2", "5"]),
-        ("amount_lt]=0", &["3"]),
-        ("amount-eq]=20.0", &["2"]),
-        ("created-at-lteq]=2999-01-01", &["1", "2", "3", "4", "5"]),
-        (&format!("created-at-gteq]={since:.3}"), &["5"]),
-        ("kind]=transaction&filter[account.id]=2&filter[amount-gt]=0", &["5"]),
+        ("amount-gt]=0.5", &[1, 2, 5]),
+        ("amount_lt]=0", &[3]),
+        ("amount-eq]=20.0", &[2]),
+        ("created-at-lteq]=2999-01-01", &[1, 2, 3, 4, 5]),
+        (&format!("created-at-gteq]={since:.3}"), &[5]),
+        (&format!("kind]=transaction&filter[account.id]={second}&filter[amount-gt]=0"), &[5]),
     ] {
-        assert_eq!(app.ids(&format!("/journal-entries?filter[{filter}")).await, found, "{filter}");
+        let found = made.ordered(found.iter().copied());
+        let path = format!("/journal-entries?filter[{filter}");
+        assert_eq!(made.on(&app, &path).await, found, "{filter}");
     }
     let wrong = app.get("/journal-entries?filter[kind-in]=payment,bribe").await;
     assert_eq!((wrong.status, wrong.json()["errors"][0]["code"].clone()), (400, json!("107")));
-    for account in ["1", "2"] {
+    for account in ["1", second] {
         assert_proves_itself(&app, account).await;
     }
 }
@@ -299,24 +309,27 @@ async fn a_balance_goes_from_one_end_of_all_money_to_the_other() {
 #[tokio::test]
 async fn a_deleted_account_leaves_its_journal_closed() {
     let app = app_with_accounts().await;
-    app.pay("2", 1).await;
+    let second = &app.second_account().await;
+    let payment = app.pay(second, 1).await;
     app.pay("1", 10).await;
     app.pay("1", "2.5").await;
     app.charge("1", 3).await;
-    app.charge("2", 3).await;
+    let transaction = app.charge(second, 3).await;
     let entries = journal(&app, "1").await;
     let since = app.app.now();
     assert_eq!(app.delete("/accounts/1").await.status, 204);
-    for (kind, left) in [("payments", "1"), ("transactions", "2")] {
+    for (kind, left) in [("payments", payment), ("transactions", transaction)] {
         assert_eq!(app.ids(&format!("/{kind}")).await, [left]);
         assert_eq!(app.total(&format!("/{kind}")).await, 1);
     }
     assert_eq!(app.total("/journal-entries").await, 5);
     assert_eq!(journal(&app, "1").await, entries, "what was written stays");
-    let linkage = app.get("/journal-entries/2/relationships/account").await.json();
+    let entry = &app.ids("/journal-entries?filter[account.id]=1&sort=sequence").await[0];
+    let entry = format!("/journal-entries/{entry}");
+    let linkage = app.get(&format!("{entry}/relationships/account")).await.json();
     assert_eq!(linkage["data"], json!({"type": "accounts", "id": "1"}));
-    assert_eq!(app.get("/journal-entries/2/account").await.json(), json!({"data": null}));
-    let included = app.get("/journal-entries/2?include=account").await;
+    assert_eq!(app.get(&format!("{entry}/account")).await.json(), json!({"data": null}));
+    let included = app.get(&format!("{entry}?include=account")).await;
     assert_eq!(included.status, 200, "{}", included.body);
     let mut closures = app.listed("/journal-closures").await;
     let closed_at = closures[0]["closed-at"].take();
@@ -334,14 +347,13 @@ async fn a_deleted_account_leaves_its_journal_closed() {
             "closed-at": null,
         })]
     );
-    for (filter, found) in
-        [("account-id-eq]=1", 1), ("account-id-eq]=2", 0), ("account-name]=a", 1)]
-    {
+    let other = &format!("account-id-eq]={second}");
+    for (filter, found) in [("account-id-eq]=1", 1), (other, 0), ("account-name]=a", 1)] {
         assert_eq!(app.total(&format!("/journal-closures?filter[{filter}")).await, found);
     }
     // The name is free again, the id is not, and a new journal begins.
     let next = app.account("1", json!({"name": "a", "external-id": 1001})).await;
-    assert_eq!(next, "3");
+    assert!(next != "1" && next != *second, "{next}");
     app.pay(&next, 1).await;
     assert_eq!(journal(&app, &next).await[0]["sequence"], 1);
     assert_proves_itself(&app, &next).await;
@@ -380,10 +392,11 @@ async fn a_deleted_account_takes_its_services_along() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_at_once_make_one_chain_each() {
     let app = Arc::new(app_with_accounts().await);
+    let second = app.second_account().await;
     let replies = all_at_once((0..60).map(|n| {
-        let app = Arc::clone(&app);
+        let (app, second) = (Arc::clone(&app), second.clone());
         async move {
-            let account = if n % 2 == 0 { "1" } else { "2" };
+            let account = if n % 2 == 0 { "1" } else { &second };
             match n % 3 {
                 0 => app.payment(account, json!({"amount": "0.1"})).await,
                 1 => app.transaction(account, json!({"amount": "0.01"})).await,
@@ -394,7 +407,7 @@ async fn many_at_once_make_one_chain_each() {
     .await;
     assert_eq!((count(&replies, 201), count(&replies, 200)), (40, 20));
     assert_eq!(app.balances().await, ["0.90000000001", "0.90000000001"]);
-    for account in ["1", "2"] {
+    for account in ["1", &second] {
         assert_eq!(journal(&app, account).await.len(), 30);
         assert_proves_itself(&app, account).await;
     }
@@ -416,6 +429,7 @@ fn forget_journal(app: &TestApp) {
 #[tokio::test]
 async fn the_books_of_an_older_database_are_opened_once() {
     let (app, contractor) = app_with_contractor().await;
+    let mut ids = Vec::new();
     for (name, low, high, balance) in [
         ("empty", None, None, "0"),
         ("in debt", Some(0), None, "-12.5"),
@@ -428,13 +442,15 @@ async fn the_books_of_an_older_database_are_opened_once() {
         });
         let id = app.account(&contractor, attributes).await;
         assert_eq!(app.correct(&id, id.as_str(), json!(balance)).await.status, 200);
+        ids.push(id);
     }
     let balances = app.balances().await;
     forget_journal(&app);
     let audited = app.total("/audit-records").await;
     open_books(&app.app.store, app.app.moment()).await.unwrap();
     assert_eq!(app.balances().await, balances);
-    for (id, balance) in [("2", "-12.5"), ("3", "1000.000000000001"), ("4", "7.0")] {
+    for (at, balance) in [(1, "-12.5"), (2, "1000.000000000001"), (3, "7.0")] {
+        let id = &ids[at];
         let opening = json!({
             "sequence": 1, "kind": "opening", "amount": balance, "balance-after": balance,
             "reference-type": null, "reference-id": null, "actor": null, "request-id": null,
@@ -444,14 +460,15 @@ async fn the_books_of_an_older_database_are_opened_once() {
     }
     assert_eq!(app.total("/journal-entries").await, 3);
     assert_eq!(app.total("/audit-records").await, audited, "nothing has changed");
-    let state =
-        |id| app.stored::<i64>(&format!("SELECT threshold_state FROM accounts WHERE id = {id}"));
-    assert_eq!([1, 2, 3, 4, 5].map(state), [0, 1, 2, 0, 1]);
-    let mut told: Vec<Value> = Vec::new();
-    for row in app.listed("/balance-notifications").await {
-        told.push(json!([row["event-id"], row["balance"]]));
+    let state = |id: &String| {
+        app.stored::<i64>(&format!("SELECT threshold_state FROM accounts WHERE id = {id}"))
+    };
+    assert_eq!(ids.iter().map(state).collect::<Vec<_>>(), [0, 1, 2, 0, 1]);
+    for (at, event, balance) in [(1, 3, "-12.5"), (2, 4, "1000.000000000001"), (4, 3, "0.0")] {
+        let list = format!("/balance-notifications?filter[account.id]={}", ids[at]);
+        let [row] = &app.listed(&list).await[..] else { panic!("not one of {}", ids[at]) };
+        assert_eq!(json!([row["event-id"], row["balance"]]), json!([event, balance]));
     }
-    assert_eq!(told, [json!([3, "-12.5"]), json!([4, "1000.000000000001"]), json!([3, "0.0"])]);
     assert_eq!(app.total("/events").await, 3);
 
     let opened = app.dump();
@@ -462,9 +479,9 @@ async fn the_books_of_an_older_database_are_opened_once() {
     open_books(&app.app.store, app.app.moment()).await.unwrap();
     assert_eq!(app.dump(), opened);
 
-    app.pay("2", 5).await;
-    assert_eq!(journal(&app, "2").await[1]["balance-after"], "-7.5");
-    assert_proves_itself(&app, "2").await;
+    app.pay(&ids[1], 5).await;
+    assert_eq!(journal(&app, &ids[1]).await[1]["balance-after"], "-7.5");
+    assert_proves_itself(&app, &ids[1]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -483,7 +500,10 @@ async fn the_books_of_a_thousand_accounts_are_opened_in_slices() {
     forget_journal(&app);
     open_books(&app.app.store, app.app.moment()).await.unwrap();
     assert_eq!(app.total("/journal-entries?filter[kind]=opening").await, ACCOUNTS as u64);
-    for account in ["1", "500", "501", "1001"] {
+    let ids: Vec<i64> =
+        app.database.rows("SELECT id FROM accounts ORDER BY id").iter().map(Row::first).collect();
+    for at in [0, 499, 500, 1000] {
+        let account = &ids[at].to_string();
         assert_eq!(journal(&app, account).await.len(), 1, "{account}");
         assert_proves_itself(&app, account).await;
     }

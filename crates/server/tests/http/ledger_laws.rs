@@ -21,7 +21,7 @@ use tollkeeper::clock;
 use tollkeeper::journal::{Range, verify_slice};
 
 use crate::movements::{Movement, Wish, reckon};
-use crate::proof::{StoredEntry, entries, look, verify};
+use crate::proof::{StoredEntry, entries, verify};
 use crate::support::{Reply, TestApp};
 
 const ACCOUNTS: i64 = 3;
@@ -92,23 +92,32 @@ fn program() -> impl Strategy<Value = Program> {
 }
 
 /// Every request and its answer, in the order of the answers.
-#[derive(Default)]
-struct Story(Vec<(Movement, Reply)>);
+struct Story {
+    /// The ids of the accounts, in the order of their numbers in programs, which begin with 1.
+    accounts: Vec<i64>,
+    answered: Vec<(Movement, Reply)>,
+}
 
 impl Story {
+    /// The id of the account that a program calls by this number.
+    fn account(&self, number: i64) -> i64 {
+        self.accounts[usize::try_from(number - 1).unwrap()]
+    }
+
     /// What this group sends. Rollbacks without a payment and retries without a request are
     /// nothing.
     fn movements(&self, number: usize, group: &[Step]) -> Vec<Movement> {
         let paid: Vec<_> =
-            self.0.iter().filter_map(|(movement, reply)| paid(movement, reply)).collect();
-        let asked = self.0.iter().map(|(movement, _)| movement.clone());
+            self.answered.iter().filter_map(|(movement, reply)| paid(movement, reply)).collect();
+        let asked = self.answered.iter().map(|(movement, _)| movement.clone());
         let mut keyed: Vec<Movement> = asked.filter(|movement| movement.is_keyed).collect();
         let mut movements = Vec::new();
         for (at, step) in group.iter().enumerate() {
             let mark = format!("{number}-{at}");
             let movement = match step {
                 Step::New { account, wish, is_keyed } => {
-                    Movement { account: *account, wish: wish.clone(), mark, is_keyed: *is_keyed }
+                    let (account, wish) = (self.account(*account), wish.clone());
+                    Movement { account, wish, mark, is_keyed: *is_keyed }
                 }
                 Step::RollBack { payment, is_keyed } if !paid.is_empty() => {
                     let (account, payment, amount) = payment.get(&paid).clone();
@@ -134,7 +143,7 @@ impl Story {
                 (movement, reply)
             }
         });
-        self.0.extend(asked.collect::<JoinSet<_>>().join_all().await);
+        self.answered.extend(asked.collect::<JoinSet<_>>().join_all().await);
     }
 }
 
@@ -157,15 +166,16 @@ fn wavering() -> Timestamp {
 /// Runs a program and checks every law. Returns the words for what happened in it.
 async fn run(program: &Program) -> BTreeSet<&'static str> {
     let app = Arc::new(TestApp::start_at(600, wavering).await);
-    app.accounts(ACCOUNTS).await;
-    let mut story = Story::default();
+    let accounts = app.accounts(ACCOUNTS).await;
+    let mut story = Story { accounts, answered: Vec::new() };
     let last = program.groups.len() - 1;
     for (number, group) in program.groups.iter().enumerate() {
         let mut movements = story.movements(number, group);
         let deleted = program.deletes.iter().filter(|_| number == last);
         movements.extend(deleted.map(|account| {
             let mark = format!("delete-{account}");
-            Movement { account: *account, wish: Wish::Delete, mark, is_keyed: true }
+            let account = story.account(*account);
+            Movement { account, wish: Wish::Delete, mark, is_keyed: true }
         }));
         story.tell(&app, movements).await;
     }
@@ -173,7 +183,7 @@ async fn run(program: &Program) -> BTreeSet<&'static str> {
     let (checked, rest) = verify_slice(&app.app.store, Range::ALL).await.unwrap();
     assert_eq!((checked.findings, rest.is_some()), (Vec::new(), false));
     let before = app.dump();
-    let asked = story.0.iter().map(|(movement, _)| movement.clone());
+    let asked = story.answered.iter().map(|(movement, _)| movement.clone());
     let again: BTreeMap<String, Movement> =
         asked.filter(|asked| asked.is_keyed).map(|asked| (asked.mark.clone(), asked)).collect();
     story.tell(&app, again.into_values().collect()).await;
@@ -183,10 +193,10 @@ async fn run(program: &Program) -> BTreeSet<&'static str> {
 }
 
 async fn check(app: &TestApp, story: &Story) {
-    let entries = entries(&look(&app.database));
-    let (counts, balances) = reckon(&entries, story.0.iter().map(|(movement, _)| movement));
+    let entries = entries(&app.database.session());
+    let (counts, balances) = reckon(&entries, story.answered.iter().map(|(movement, _)| movement));
     let mut asked: BTreeMap<&str, Vec<&(Movement, Reply)>> = BTreeMap::new();
-    for answered in &story.0 {
+    for answered in &story.answered {
         asked.entry(&answered.0.mark).or_default().push(answered);
     }
     for (mark, answered) in asked {
@@ -212,7 +222,7 @@ async fn check(app: &TestApp, story: &Story) {
         }
     }
     only_one_of_its_kind(story);
-    for account in 1..=ACCOUNTS {
+    for &account in &story.accounts {
         let reply = app.get(&format!("/accounts/{account}")).await;
         if reply.status == 200 {
             let balance = balances.get(&account).copied().unwrap_or_default();
@@ -266,7 +276,7 @@ fn tells_the_balance(entries: &[StoredEntry], movement: &Movement, reply: &Reply
 fn only_one_of_its_kind(story: &Story) {
     let mut done: HashMap<_, BTreeSet<&str>> = HashMap::new();
     let mut refused = BTreeSet::new();
-    for (movement, reply) in &story.0 {
+    for (movement, reply) in &story.answered {
         let (kind, refusal) = match &movement.wish {
             Wish::Pay(_, Some(id)) => ((movement.account, id.as_str()), TAKEN),
             Wish::RollBack(payment, _) => ((0, payment.as_str()), NOT_COMPLETED),
@@ -287,7 +297,7 @@ fn only_one_of_its_kind(story: &Story) {
 
 fn happened(app: &TestApp, story: &Story) -> BTreeSet<&'static str> {
     let mut words = BTreeSet::new();
-    for (movement, reply) in &story.0 {
+    for (movement, reply) in &story.answered {
         let refusals = [TAKEN, NOT_COMPLETED, OUT_OF_RANGE, "must be other than 0"];
         words.extend(refusals.into_iter().filter(|refusal| reply.body.contains(refusal)));
         let kept_refusal = movement.is_keyed && reply.body.contains(OUT_OF_RANGE);

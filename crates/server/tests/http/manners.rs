@@ -16,6 +16,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tollkeeper::http::{self, Limits, Listener, Service};
 
+use testbed::Kind;
+
 use crate::support::{MEDIA_TYPE, Reply, Setup, TestApp, linkage};
 use crate::wire::Wire;
 
@@ -30,7 +32,10 @@ const CACHEABLE: &str = "max-age=0, private, must-revalidate";
 
 /// A server with a contractor, an account and a template, each with the id 1.
 async fn furnished() -> TestApp {
-    let app = TestApp::start().await;
+    furnish(TestApp::start().await).await
+}
+
+async fn furnish(app: TestApp) -> TestApp {
     let both = json!({"name": "c", "enabled": true, "vendor": true, "customer": true});
     app.create("contractors", both, json!({})).await;
     let contractor = json!({"contractor": linkage("contractors", "1")});
@@ -725,9 +730,11 @@ async fn metrics_count_requests_by_route_and_status_and_watch_the_process() {
         assert!(figure(&app, name).await >= before + 3.0, "{name}");
     }
     assert!(figure(&app, "process_resident_memory_bytes").await > 1_000_000.0);
-    assert!(figure(&app, "database_file_bytes").await > 1_000.0);
-    assert!(figure(&app, "database_log_bytes").await > 0.0);
     let metrics = ask(&app, "GET /metrics", &[], "").await;
+    if app.database.kind() == Kind::Sqlite {
+        assert!(figure(&app, "database_file_bytes").await > 1_000.0);
+        assert!(figure(&app, "database_log_bytes").await > 0.0);
+    }
     assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
     assert!(metrics.body.contains("database_writes_waiting 0"), "{}", metrics.body);
     // What clients choose is no label.
@@ -852,21 +859,23 @@ async fn connections_that_idle_between_requests_are_closed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_of_writes_turns_new_ones_away() {
     const QUEUE_MAX: usize = 2048;
-    let app = furnished().await;
-    let (entered, inside) = oneshot::channel();
+    // Each lane has a queue of its own.
+    let app = furnish(TestApp::start_as(Setup { lanes: 1, ..Setup::default() }).await).await;
+    let entered = Arc::new(Notify::new());
+    let inside = Arc::clone(&entered);
     let (leave, left) = std::sync::mpsc::channel::<()>();
     let held = Arc::clone(&app.app);
     // Holds the lane, as a disk that does not answer would.
     let holding = tokio::spawn(async move {
         held.store
             .write::<_, StoreError, _>(async move |_| {
-                let _ = entered.send(());
+                entered.notify_one();
                 let _ = left.recv();
                 Ok(())
             })
             .await
     });
-    inside.await.unwrap();
+    inside.notified().await;
     let mut waiting = Vec::with_capacity(QUEUE_MAX);
     for _ in 0..QUEUE_MAX {
         let app = Arc::clone(&app.app);
@@ -887,7 +896,7 @@ async fn a_full_queue_of_writes_turns_new_ones_away() {
     }
     // Readers do not queue behind writers.
     assert_eq!(app.get("/accounts/1").await.status, 200);
-    leave.send(()).unwrap();
+    drop(leave);
     holding.await.unwrap().unwrap();
     for write in waiting {
         write.await.unwrap().unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::builders::app_with_accounts;
+use crate::builders::{Made, app_with_accounts};
 use crate::concurrency::{all_at_once, count};
 use crate::support::{TestApp, linkage};
 
@@ -174,7 +174,7 @@ async fn an_account_that_has_become_invalid_gets_no_payment() {
     let worse = app.payment("1", json!({"amount": 0})).await;
     assert_eq!(worse.errors(), ["100 amount - must be other than 0"]);
     assert_eq!(app.dump(), before);
-    app.pay("2", 5).await;
+    app.pay(&app.second_account().await, 5).await;
     assert_eq!(app.balances().await, ["0.0", "5.0"]);
 }
 
@@ -196,10 +196,11 @@ async fn no_payment_takes_the_balance_out_of_the_range_of_money() {
 #[tokio::test]
 async fn an_external_id_is_unique_among_the_payments_of_its_account() {
     let app = app_with_accounts().await;
+    let second = app.second_account().await;
     let longest = "я".repeat(255);
     for external_id in ["inv-1", "INV-1", "inv-1 ", &longest] {
         let attributes = json!({"amount": 1, "external-id": external_id});
-        for account in ["1", "2"] {
+        for account in ["1", &second] {
             let reply = app.payment(account, attributes.clone()).await;
             assert_eq!(reply.attribute("external-id"), external_id);
         }
@@ -259,53 +260,64 @@ async fn a_payment_is_neither_changed_nor_deleted() {
     assert_eq!(app.dump(), before);
 }
 
-/// A server with the payments 1: 10 and 2: -3 of account 1, and 3: 7.5 of account 2, taken back.
-async fn app_with_payments() -> TestApp {
+/// A server with payments of 10 and of -3 of account 1, and one of 7.5 of the second account, taken
+/// back.
+async fn app_with_payments() -> (TestApp, Made) {
     let app = app_with_accounts().await;
+    let second = &app.second_account().await;
+    let mut ids = Vec::new();
     for (account, attributes) in [
         ("1", json!({"amount": 10, "notes": "Bank transfer", "private-notes": "VIP"})),
         ("1", json!({"amount": -3, "notes": "Refund, partly"})),
-        ("2", json!({"amount": "7.5", "external-id": "inv-3"})),
+        (second, json!({"amount": "7.5", "external-id": "inv-3"})),
     ] {
-        assert_eq!(app.payment(account, attributes).await.status, 201);
+        let reply = app.payment(account, attributes).await;
+        assert_eq!(reply.status, 201, "{}", reply.body);
+        ids.push(reply.json()["data"]["id"].as_str().unwrap().to_owned());
+        // A millisecond is the least by which times differ on the wire.
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
-    assert_eq!(app.roll_back("3").await.status, 200);
-    app
+    assert_eq!(app.roll_back(&ids[2]).await.status, 200);
+    (app, Made::new(ids))
 }
 
 #[tokio::test]
 async fn payments_are_found_by_what_they_say() {
-    let app = app_with_payments().await;
+    let (app, made) = app_with_payments().await;
+    let both = format!("account.id]=1,{}", app.second_account().await);
+    let second = format!("id]={}", made.id(2));
     for (filter, found) in [
-        ("account.id]=1", &["1", "2"][..]),
-        ("account.id]=1,2", &["1", "2", "3"]),
-        ("account.id]=9", &[]),
-        ("id]=2", &["2"]),
-        ("amount_eq]=10", &["1"]),
-        ("amount_not_eq]=10", &["2", "3"]),
-        ("amount-lt]=0", &["2"]),
-        ("amount_gteq]=7.50", &["1", "3"]),
-        ("amount_in]=10,-3.0", &["1", "2"]),
-        ("created-at-gteq]=2026-01-01", &["1", "2", "3"]),
+        ("account.id]=1", &[1, 2][..]),
+        (&both, &[1, 2, 3]),
+        ("account.id]=9999", &[]),
+        (&second, &[2]),
+        ("amount_eq]=10", &[1]),
+        ("amount_not_eq]=10", &[2, 3]),
+        ("amount-lt]=0", &[2]),
+        ("amount_gteq]=7.50", &[1, 3]),
+        ("amount_in]=10,-3.0", &[1, 2]),
+        ("created-at-gteq]=2026-01-01", &[1, 2, 3]),
         ("created-at-lt]=2026-01-01", &[]),
-        ("rolledback-at-gt]=2026-01-01", &["3"]),
-        ("rolledback_at_lt]=2999-01-01T00:00:00Z", &["3"]),
-        ("notes_eq]=Bank transfer", &["1"]),
-        ("notes-cont]=BANK", &["1"]),
-        ("notes_end]=partly", &["2"]),
-        ("private-notes-start]=vi", &["1"]),
-        ("status_eq]=completed", &["1", "2"]),
-        ("status-eq]=rolled_back", &["3"]),
-        ("status_not_eq]=completed", &["3"]),
-        ("status_in]=pending,rolled_back", &["3"]),
+        ("rolledback-at-gt]=2026-01-01", &[3]),
+        ("rolledback_at_lt]=2999-01-01T00:00:00Z", &[3]),
+        ("notes_eq]=Bank transfer", &[1]),
+        ("notes-cont]=BANK", &[1]),
+        ("notes_end]=partly", &[2]),
+        ("private-notes-start]=vi", &[1]),
+        ("status_eq]=completed", &[1, 2]),
+        ("status-eq]=rolled_back", &[3]),
+        ("status_not_eq]=completed", &[3]),
+        ("status_in]=pending,rolled_back", &[3]),
         ("status_eq]=canceled", &[]),
-        ("type-name-eq]=manual", &["1", "2", "3"]),
+        ("type-name-eq]=manual", &[1, 2, 3]),
         ("type_name_eq]=cryptomus", &[]),
-        ("external-id]=inv-3", &["3"]),
-        ("external_id_start]=INV", &["3"]),
+        ("external-id]=inv-3", &[3]),
+        ("external_id_start]=INV", &[3]),
     ] {
-        assert_eq!(app.ids(&format!("/payments?filter[{filter}")).await, found, "{filter}");
-        assert_eq!(app.total(&format!("/payments?filter[{filter}")).await, found.len() as u64);
+        let path = format!("/payments?filter[{filter}");
+        let found = made.ordered(found.iter().copied());
+        assert_eq!(made.on(&app, &path).await, found, "{filter}");
+        assert_eq!(app.total(&path).await, found.len() as u64);
     }
     for (filter, error) in [
         ("status_eq]=done", "107 done is not a valid value for status_eq."),
@@ -325,17 +337,19 @@ async fn payments_are_found_by_what_they_say() {
 
 #[tokio::test]
 async fn payments_are_sorted_by_amount_time_and_id() {
-    let app = app_with_payments().await;
+    let (app, made) = app_with_payments().await;
+    let (upwards, mut downwards) = (made.by_id(), made.by_id());
+    downwards.reverse();
     for (sort, found) in [
-        ("", ["1", "2", "3"]),
-        ("?sort=amount", ["2", "3", "1"]),
-        ("?sort=-amount", ["1", "3", "2"]),
-        ("?sort=created-at", ["1", "2", "3"]),
-        ("?sort=-created-at", ["3", "2", "1"]),
-        ("?sort=id", ["1", "2", "3"]),
-        ("?sort=-id", ["3", "2", "1"]),
+        ("", &upwards[..]),
+        ("?sort=amount", &[2, 3, 1]),
+        ("?sort=-amount", &[1, 3, 2]),
+        ("?sort=created-at", &[1, 2, 3]),
+        ("?sort=-created-at", &[3, 2, 1]),
+        ("?sort=id", &upwards),
+        ("?sort=-id", &downwards),
     ] {
-        assert_eq!(app.ids(&format!("/payments{sort}")).await, found, "{sort}");
+        assert_eq!(made.on(&app, &format!("/payments{sort}")).await, found, "{sort}");
     }
     for name in ["notes", "private-notes", "status", "type-name", "balance-before-payment"]
         .into_iter()
@@ -355,8 +369,11 @@ async fn a_rollback_takes_the_payment_back_and_is_written_down() {
     let paid = app.payment("1", json!({"amount": "10.5", "notes": "x"})).await;
     app.pay("1", 3).await;
     let since = app.app.now();
-    let audited = app.total("/audit-records").await;
-    let reply = app.roll_back("2").await;
+    let id = &paid.json()["data"]["id"];
+    let payment = id.as_str().unwrap();
+    let audit = "/audit-records?filter[event-eq]=update&sort=id&filter[item-type]=";
+    let of_account = app.total(&format!("{audit}accounts")).await;
+    let reply = app.roll_back(payment).await;
     assert_eq!(reply.status, 200, "{}", reply.body);
     let rolledback_at = reply.attribute("rolledback-at");
     assert_recent(&app, since, &rolledback_at);
@@ -364,7 +381,7 @@ async fn a_rollback_takes_the_payment_back_and_is_written_down() {
     expected["data"]["attributes"]["status"] = json!("rolled_back");
     expected["data"]["attributes"]["rolledback-at"] = rolledback_at.clone();
     assert_eq!(reply.body, expected.to_string());
-    let shown = app.get("/payments/2").await;
+    let shown = app.get(&format!("/payments/{payment}")).await;
     assert_eq!((&shown.body, shown.header("etag")), (&reply.body, reply.header("etag")));
     assert!(!reply.headers.contains_key("location"));
     assert_eq!(app.balances().await, ["103.0", "0.0"]);
@@ -377,11 +394,12 @@ async fn a_rollback_takes_the_payment_back_and_is_written_down() {
         entries[0],
         json!({
             "sequence": 4, "kind": "rollback", "amount": "-10.5", "balance-after": "103.0",
-            "reference-type": "payments", "reference-id": "2", "actor": "admin",
+            "reference-type": "payments", "reference-id": payment, "actor": "admin",
         })
     );
-    let records =
-        app.listed("/audit-records?sort=id").await.split_off(usize::try_from(audited).unwrap());
+    let mut records = app.listed(&format!("{audit}payments")).await;
+    let of_accounts = app.listed(&format!("{audit}accounts")).await;
+    records.extend(of_accounts.into_iter().skip(usize::try_from(of_account).unwrap()));
     let changes: Vec<Value> = records
         .iter()
         .map(|r| json!([r["event"], r["item-type"], r["item-id"], r["before"], r["after"]]))
@@ -393,7 +411,7 @@ async fn a_rollback_takes_the_payment_back_and_is_written_down() {
     assert_eq!(
         changes,
         [
-            json!(["update", "payments", 2, before, after]),
+            json!(["update", "payments", payment.parse::<i64>().unwrap(), before, after]),
             json!(["update", "accounts", 1, {"balance": "113.5"}, {"balance": "103.0"}]),
         ]
     );
@@ -505,15 +523,27 @@ async fn an_external_id_is_no_longer_than_255_characters() {
 #[tokio::test]
 async fn ids_of_payments_and_keys_of_transactions_are_numbers_to_filters() {
     let app = app_with_accounts().await;
+    let second = app.second_account().await;
+    let (mut paid, mut charged) = (Vec::new(), Vec::new());
     for amount in 1..=3 {
-        app.pay("1", amount).await;
-        app.charge("1", amount).await;
+        paid.push(app.pay("1", amount).await);
+        charged.push(app.charge("1", amount).await);
     }
-    app.charge("2", 4).await;
-    assert_eq!(app.ids("/payments?filter[id-gt]=1&filter[id_lteq]=2").await, ["2"]);
-    assert_eq!(app.ids("/payments?filter[id-not-in]=1,3").await, ["2"]);
-    assert_eq!(app.ids("/transactions?filter[account-id-eq]=2").await, ["4"]);
-    assert_eq!(app.ids("/transactions?sort=-account-id,-id").await, ["4", "3", "2", "1"]);
+    charged.push(app.charge(&second, 4).await);
+    let (paid, charged) = (Made::new(paid), Made::new(charged));
+    // By their ids, whatever the order in which they were made.
+    let [low, middle, high] = paid.by_id()[..] else { panic!("three payments") };
+    let (low, between, high) = (paid.id(low), paid.id(middle), paid.id(high));
+    let path = format!("/payments?filter[id-gt]={low}&filter[id_lteq]={between}");
+    assert_eq!(paid.on(&app, &path).await, [middle]);
+    let path = format!("/payments?filter[id-not-in]={low},{high}");
+    assert_eq!(paid.on(&app, &path).await, [middle]);
+    let path = format!("/transactions?filter[account-id-eq]={second}");
+    assert_eq!(charged.on(&app, &path).await, [4]);
+    let mut downwards = charged.ordered([1, 2, 3]);
+    downwards.push(4);
+    downwards.reverse();
+    assert_eq!(charged.on(&app, "/transactions?sort=-account-id,-id").await, downwards);
     let refused = app.get("/transactions?filter[account_id_in]=1,x").await;
     assert_eq!(refused.errors(), ["107 1,x is not a valid value for account_id_in."]);
 }

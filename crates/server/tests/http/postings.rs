@@ -36,7 +36,7 @@ pub async fn post_all(store: &Store, account: i64, moves: &[(Timestamp, Decimal)
         let moves = moves.to_vec();
         let posted: Result<(), PostError> = store
             .write(async move |tx| {
-                for (now, amount) in moves {
+                for (now, amount) in moves.iter().copied() {
                     let moment = Moment { now, uuid: Uuid::nil() };
                     let found = tx.find(&ACCOUNTS, account).await?.unwrap();
                     let kind = EntryKind::Correction;

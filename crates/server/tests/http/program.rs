@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
 use serde_json::{Value, json};
+use testbed::{Kind, TestDatabase};
 
 use crate::support::{MEDIA_TYPE, Reply, linkage};
 use crate::wire::Wire;
@@ -145,9 +145,19 @@ impl Program {
     }
 
     /// Sends a signal, by name, and waits for the end.
-    pub fn end(mut self, signal: &str) -> (ExitStatus, String) {
+    pub fn end(self, signal: &str) -> (ExitStatus, String) {
+        self.signal(signal);
+        self.ended()
+    }
+
+    /// Sends a signal, by name.
+    pub fn signal(&self, signal: &str) {
         let kill = format!("kill -{signal} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Waits for the end.
+    pub fn ended(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
         (status, self.complaints())
     }
@@ -181,8 +191,9 @@ pub async fn sign_in(address: SocketAddr, name: &str, password: &str) -> Option<
     reply.json()["jwt"].as_str().map(str::to_owned)
 }
 
-/// Creates a contractor and its accounts, with ids from 1, on a server without any.
-pub async fn open_accounts(address: SocketAddr, token: &str, accounts: Vec<Value>) {
+/// Creates a contractor and its accounts on a server without any; the accounts' ids, of which the
+/// first is 1.
+pub async fn open_accounts(address: SocketAddr, token: &str, accounts: Vec<Value>) -> Vec<String> {
     let contractor = json!({"data": {"type": "contractors", "attributes": {
         "name": "carrier", "enabled": true, "vendor": true, "customer": true,
     }}});
@@ -194,11 +205,14 @@ pub async fn open_accounts(address: SocketAddr, token: &str, accounts: Vec<Value
         }})
     };
     let accounts = accounts.into_iter().map(|one| ("accounts", account(one)));
+    let mut ids = Vec::new();
     for (kind, document) in [("contractors", contractor)].into_iter().chain(accounts) {
         let line = format!("POST /api/rest/admin/{kind}");
         let reply = ask(address, &line, token, &document.to_string()).await;
         assert_eq!(reply.status, 201, "{reply:?}");
+        ids.push(reply.json()["data"]["id"].as_str().unwrap().to_owned());
     }
+    ids.split_off(1)
 }
 
 /// Corrects the balance of an account.
@@ -218,30 +232,47 @@ pub async fn count(address: SocketAddr, kind: &str, token: &str) -> Value {
     reply.json()["meta"]["total-count"].clone()
 }
 
+/// The database where nothing says another.
+const DEFAULT_FILE: &str = "data/tollkeeper.db";
+
 /// Runs the commands of one installation.
 pub struct Here {
+    database: TestDatabase,
     directory: tempfile::TempDir,
 }
 
 impl Here {
-    /// An empty directory.
+    /// An empty directory and an empty database, of the kind that this run is for. A file is where
+    /// the commands look when they are told nothing.
     pub fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
+        let directory = tempfile::tempdir().unwrap();
+        Self { database: TestDatabase::fresh_at(directory.path().join(DEFAULT_FILE)), directory }
     }
 
-    /// A directory with a copy of this database, where the commands look for theirs.
-    pub fn with_copy_of(database: &Path) -> Self {
-        let here = Self::new();
-        std::fs::create_dir(here.path().join("data")).unwrap();
-        let original = Connection::open(database).unwrap();
-        let copy = here.database();
-        original.execute("VACUUM INTO $1", [copy.to_str().unwrap()]).unwrap();
-        here
+    /// The same on SQLite in every run: for what is about the file.
+    pub fn with_file() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self { database: TestDatabase::in_file(directory.path().join(DEFAULT_FILE)), directory }
+    }
+
+    /// An empty directory and an empty database of PostgreSQL in every run: for what is about
+    /// several nodes.
+    pub fn on_postgres() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self { database: TestDatabase::of(Kind::Postgres), directory }
+    }
+
+    /// An empty directory and a copy of this database.
+    pub fn with_copy_of(database: &TestDatabase) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(DEFAULT_FILE);
+        std::fs::create_dir(file.parent().unwrap()).unwrap();
+        Self { database: database.copy_at(file), directory }
     }
 
     /// Its database.
-    pub fn database(&self) -> PathBuf {
-        self.path().join("data/tollkeeper.db")
+    pub fn database(&self) -> &TestDatabase {
+        &self.database
     }
 
     /// Where its files are.
@@ -251,7 +282,11 @@ impl Here {
 
     /// A command, not yet run.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        tollkeeper(self.path(), arguments)
+        let mut command = tollkeeper(self.path(), arguments);
+        if self.database.kind() == Kind::Postgres {
+            command.env("TOLLKEEPER_DATABASE_URL", self.database.url());
+        }
+        command
     }
 
     /// Runs a command that reads nothing.

@@ -3,14 +3,12 @@
 //! hold at any moment, also while a server is writing.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use billing::journal::{Chain, Entry, Head};
 use billing::threshold::{self, ThresholdState, Thresholds};
 use decimal::Decimal;
 use jiff::Timestamp;
-use rusqlite::types::FromSql;
-use rusqlite::{Connection, OpenFlags, Row, Transaction};
+use testbed::{Row, Session, TestDatabase};
 
 /// Types whose totals are compared with what is there.
 const COUNTED: [&str; 9] = [
@@ -27,19 +25,9 @@ const COUNTED: [&str; 9] = [
 
 /// Checks that the money in this database can be proved.
 #[track_caller]
-pub fn verify(database: &Path) {
-    let mut connection = look(database);
-    let faults = faults(&connection.transaction().unwrap());
+pub fn verify(database: &TestDatabase) {
+    let faults = faults(&database.snapshot());
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-}
-
-/// A look into a database that changes nothing.
-pub fn look(database: &Path) -> Connection {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(database, flags).unwrap();
-    // SQLite locks the log for a moment when the first connection finds it after a crash.
-    connection.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
-    connection
 }
 
 /// An entry of the journal as it is stored.
@@ -58,18 +46,18 @@ pub struct StoredEntry {
 }
 
 impl StoredEntry {
-    fn read(row: &Row<'_>) -> Self {
+    fn read(row: &Row) -> Self {
         Self {
-            account: value(row, "account_id"),
-            sequence: value(row, "sequence"),
-            kind: value(row, "kind"),
-            amount: number(row, "amount").unwrap(),
-            balance_after: number(row, "balance_after").unwrap(),
-            reference: value::<Option<_>>(row, "reference_type").zip(value(row, "reference_id")),
-            actor: value(row, "actor"),
-            request_id: value(row, "request_id"),
-            created_at: time(row, "created_at").unwrap(),
-            hash: value(row, "hash"),
+            account: row.get("account_id"),
+            sequence: row.get("sequence"),
+            kind: row.get("kind"),
+            amount: row.get("amount"),
+            balance_after: row.get("balance_after"),
+            reference: row.get::<Option<_>>("reference_type").zip(row.get("reference_id")),
+            actor: row.get("actor"),
+            request_id: row.get("request_id"),
+            created_at: row.get("created_at"),
+            hash: row.get("hash"),
         }
     }
 
@@ -90,13 +78,13 @@ impl StoredEntry {
 }
 
 /// Every entry, account by account, in order.
-pub fn entries(database: &Connection) -> Vec<StoredEntry> {
+pub fn entries(database: &Session) -> Vec<StoredEntry> {
     let sql = "SELECT * FROM journal_entries ORDER BY account_id, sequence";
     rows(database, sql, StoredEntry::read)
 }
 
 /// What leaves open whether the money is right.
-fn faults(database: &Transaction<'_>) -> Vec<String> {
+fn faults(database: &Session) -> Vec<String> {
     let entries = entries(database);
     let mut faults = journal_faults(database, &entries);
     faults.extend(reference_faults(database, &entries));
@@ -107,18 +95,18 @@ fn faults(database: &Transaction<'_>) -> Vec<String> {
 }
 
 /// Follows the journal of each account, living or deleted, to where the account stands.
-fn journal_faults(database: &Connection, entries: &[StoredEntry]) -> Vec<String> {
+fn journal_faults(database: &Session, entries: &[StoredEntry]) -> Vec<String> {
     let heads = "SELECT id AS account_id, journal_sequence AS sequence, balance, \
                  journal_hash AS hash, journal_at AS at FROM accounts UNION ALL \
                  SELECT account_id, sequence, balance, hash, last_entry_at FROM journal_closures";
     let heads = rows(database, heads, |row| {
         let head = Head {
-            sequence: value(row, "sequence"),
-            balance: number(row, "balance").unwrap(),
-            hash: value(row, "hash"),
-            at: time(row, "at"),
+            sequence: row.get("sequence"),
+            balance: row.get("balance"),
+            hash: row.get("hash"),
+            at: row.get("at"),
         };
-        (value::<i64>(row, "account_id"), head)
+        (row.get::<i64>("account_id"), head)
     });
     let mut faults = Vec::new();
     let mut led = 0;
@@ -145,7 +133,7 @@ fn journal_faults(database: &Connection, entries: &[StoredEntry]) -> Vec<String>
 
 /// Compares payments and transactions with the entries that name them. Entries outlive the records
 /// of deleted accounts.
-fn reference_faults(database: &Connection, entries: &[StoredEntry]) -> Vec<String> {
+fn reference_faults(database: &Session, entries: &[StoredEntry]) -> Vec<String> {
     let mut named: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for stored in entries {
         if let Some((kind, id)) = &stored.reference {
@@ -154,22 +142,22 @@ fn reference_faults(database: &Connection, entries: &[StoredEntry]) -> Vec<Strin
         }
     }
     let payments = rows(database, "SELECT * FROM payments", |row| {
-        let (account, amount) = (value(row, "account_id"), number(row, "amount").unwrap());
+        let (account, amount) = (row.get("account_id"), row.get::<Decimal>("amount"));
         let (posted, taken_back) = ((account, "payment", amount), (account, "rollback", -amount));
-        let status: String = value(row, "status");
+        let status: String = row.get("status");
         let due = match status.as_str() {
             "completed" => vec![posted],
             "rolled_back" => vec![posted, taken_back],
             _ => Vec::new(),
         };
-        let is_dated = time(row, "rolledback_at").is_some();
-        assert_eq!(is_dated, status == "rolled_back", "payment {}", value::<i64>(row, "id"));
-        (("payments", value::<i64>(row, "id").to_string()), due)
+        let is_dated = row.get::<Option<Timestamp>>("rolledback_at").is_some();
+        assert_eq!(is_dated, status == "rolled_back", "payment {}", row.get::<i64>("id"));
+        (("payments", row.get::<i64>("id").to_string()), due)
     });
     let transactions = rows(database, "SELECT * FROM transactions", |row| {
-        let amount = -number(row, "amount").unwrap();
-        let due = vec![(value(row, "account_id"), "transaction", amount)];
-        (("transactions", value::<i64>(row, "id").to_string()), due)
+        let amount = -row.get::<Decimal>("amount");
+        let due = vec![(row.get("account_id"), "transaction", amount)];
+        (("transactions", row.get::<i64>("id").to_string()), due)
     });
     let mut faults = Vec::new();
     for (record, due) in payments.into_iter().chain(transactions) {
@@ -178,7 +166,7 @@ fn reference_faults(database: &Connection, entries: &[StoredEntry]) -> Vec<Strin
             faults.push(format!("{record:?} has the entries {found:?}, not {due:?}"));
         }
     }
-    let living = rows(database, "SELECT id FROM accounts", |row| value::<i64>(row, "id"));
+    let living = rows(database, "SELECT id FROM accounts", |row| row.get::<i64>("id"));
     for (record, found) in named {
         if found.iter().any(|(account, ..)| living.contains(account)) {
             faults.push(format!("{found:?} name {record:?}, which is not there"));
@@ -188,8 +176,8 @@ fn reference_faults(database: &Connection, entries: &[StoredEntry]) -> Vec<Strin
                   FROM payments JOIN journal_entries AS entries ON kind = 'payment' \
                   AND reference_type = 'payments' AND reference_id = CAST(payments.id AS TEXT)";
     let wrong = rows(database, before, |row| {
-        let before = number(row, "balance_after").unwrap().checked_sub(number(row, "amount")?);
-        (before != number(row, "balance_before_payment")).then(|| value::<i64>(row, "id"))
+        let before = row.get::<Decimal>("balance_after").checked_sub(row.get("amount"));
+        (before != row.get("balance_before_payment")).then(|| row.get::<i64>("id"))
     });
     let wrong = wrong.into_iter().flatten();
     faults.extend(wrong.map(|id| format!("payment {id} shows another balance before it")));
@@ -197,19 +185,20 @@ fn reference_faults(database: &Connection, entries: &[StoredEntry]) -> Vec<Strin
 }
 
 /// Looks at every threshold once more: nothing new may be found, and what was told leads there.
-fn threshold_faults(database: &Connection) -> Vec<String> {
-    let told = "SELECT event_id FROM balance_notifications WHERE account_id = ?1 ORDER BY id";
-    let mut told = database.prepare(told).unwrap();
+fn threshold_faults(database: &Session) -> Vec<String> {
+    let told = "SELECT account_id, event_id FROM balance_notifications ORDER BY id";
+    let told =
+        rows(database, told, |row| (row.get::<i64>("account_id"), row.get::<i64>("event_id")));
     let accounts = rows(database, "SELECT * FROM accounts", |row| {
-        let account: i64 = value(row, "id");
-        let state = ThresholdState::from_id(value(row, "threshold_state")).unwrap();
+        let account: i64 = row.get("id");
+        let state = ThresholdState::from_id(row.get("threshold_state")).unwrap();
         let thresholds = Thresholds {
-            low: number(row, "balance_low_threshold"),
-            high: number(row, "balance_high_threshold"),
+            low: row.get("balance_low_threshold"),
+            high: row.get("balance_high_threshold"),
         };
-        let pass = threshold::pass(state, thresholds, number(row, "balance").unwrap());
-        let told = told.query_map([account], |row| row.get::<_, i64>(0)).unwrap();
-        let led = told.map(Result::unwrap).try_fold(0, |state, event| match (state, event) {
+        let pass = threshold::pass(state, thresholds, row.get("balance"));
+        let mut told = told.iter().filter(|(of, _)| *of == account).map(|(_, event)| *event);
+        let led = told.try_fold(0, |state, event| match (state, event) {
             (1, 1) | (2, 2) => Some(0),
             (0, 3) => Some(1),
             (0, 4) => Some(2),
@@ -236,7 +225,7 @@ fn threshold_faults(database: &Connection) -> Vec<String> {
 
 /// Looks for what was changed without an audit record, or recorded twice. Requests are told apart
 /// by their ids.
-fn audit_faults(database: &Connection) -> Vec<String> {
+fn audit_faults(database: &Session) -> Vec<String> {
     let of_payments = "SELECT count(*) FROM audit_records \
                        WHERE item_type = 'payments' AND item_id = payments.id";
     let checks = [
@@ -247,7 +236,7 @@ fn audit_faults(database: &Connection) -> Vec<String> {
              LEFT JOIN (SELECT item_id, request_id, count(*) AS records FROM audit_records \
              WHERE item_type = 'accounts' AND event = 'update' GROUP BY 1, 2) AS recorded \
              ON item_id = account_id AND recorded.request_id = moved.request_id \
-             WHERE moves IS NOT records"
+             WHERE moves IS DISTINCT FROM records"
                 .to_owned(),
         ),
         (
@@ -259,8 +248,8 @@ fn audit_faults(database: &Connection) -> Vec<String> {
         (
             "rollbacks have no audit record",
             format!(
-                "SELECT count(*) FROM payments \
-                 WHERE (status = 'rolled_back') <> ({of_payments} AND event = 'update')"
+                "SELECT count(*) FROM payments WHERE CASE WHEN status = 'rolled_back' \
+                 THEN 1 ELSE 0 END <> ({of_payments} AND event = 'update')"
             ),
         ),
     ];
@@ -268,7 +257,7 @@ fn audit_faults(database: &Connection) -> Vec<String> {
     found.filter(|(count, _)| *count != 0).map(|(count, what)| format!("{count} {what}")).collect()
 }
 
-fn total_faults(database: &Connection) -> Vec<String> {
+fn total_faults(database: &Session) -> Vec<String> {
     let mut faults = Vec::new();
     for kind in COUNTED {
         let there = count(database, &format!("SELECT count(*) FROM {}", kind.replace('-', "_")));
@@ -281,26 +270,10 @@ fn total_faults(database: &Connection) -> Vec<String> {
     faults
 }
 
-fn count(database: &Connection, sql: &str) -> i64 {
-    database.query_row(sql, [], |row| row.get(0)).unwrap()
+fn count(database: &Session, sql: &str) -> i64 {
+    database.value(sql)
 }
 
-fn rows<T>(database: &Connection, sql: &str, mut read: impl FnMut(&Row<'_>) -> T) -> Vec<T> {
-    let mut statement = database.prepare(sql).unwrap();
-    let rows = statement.query_map([], |row| Ok(read(row))).unwrap();
-    rows.map(Result::unwrap).collect()
-}
-
-fn value<T: FromSql>(row: &Row<'_>, column: &str) -> T {
-    row.get(column).unwrap()
-}
-
-fn number(row: &Row<'_>, column: &str) -> Option<Decimal> {
-    let bytes: Option<[u8; 16]> = value(row, column);
-    bytes.map(|bytes| Decimal::from_ordered_bytes(bytes).unwrap())
-}
-
-fn time(row: &Row<'_>, column: &str) -> Option<Timestamp> {
-    let micros: Option<i64> = value(row, column);
-    micros.map(|micros| Timestamp::from_microsecond(micros).unwrap())
+fn rows<T>(database: &Session, sql: &str, read: impl FnMut(&Row) -> T) -> Vec<T> {
+    database.rows(sql).iter().map(read).collect()
 }

@@ -83,8 +83,8 @@ async fn a_password_is_encrypted_at_rest() {
     assert!(!sealed.contains(PASSWORD));
     let cipher = tollkeeper::secrets::Cipher::new(crate::support::SECRET);
     assert_eq!(cipher.open(&sealed).as_deref(), Some(PASSWORD));
-    let directory = app.database.parent().unwrap();
-    for file in std::fs::read_dir(directory).unwrap() {
+    assert!(!app.dump().contains(PASSWORD), "the password is in a row");
+    for file in std::fs::read_dir(app.directory()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
         let found = bytes.windows(PASSWORD.len()).any(|window| window == PASSWORD.as_bytes());
         assert!(!found, "the password is in a file of the database");

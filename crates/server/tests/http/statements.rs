@@ -27,18 +27,22 @@ const MOVES: [(&str, &str); 5] = [
     ("2026-01-03T08:00:00Z", "-100"),
 ];
 
-/// A server with account 1 in Los Angeles that `MOVES` have moved, and account 2 in Tokyo that the
-/// same have moved, doubled.
-async fn app() -> TestApp {
+/// A server with account 1 in Los Angeles and another in Tokyo, whose id is told; `MOVES` have moved
+/// both.
+async fn app_and_tokyo() -> (TestApp, String) {
     let (app, contractor) = app_with_contractor().await;
-    for (name, timezone) in [("la", "America/Los_Angeles"), ("tokyo", "Asia/Tokyo")] {
-        app.account(&contractor, json!({"name": name, "timezone": timezone})).await;
-    }
+    let account = |name, timezone| json!({"name": name, "timezone": timezone});
+    app.account(&contractor, account("la", "America/Los_Angeles")).await;
+    let tokyo = app.account(&contractor, account("tokyo", "Asia/Tokyo")).await;
     for moved in MOVES {
         app.post_at("1", &[moved]).await;
-        app.post_at("2", &[moved]).await;
+        app.post_at(&tokyo, &[moved]).await;
     }
-    app
+    (app, tokyo)
+}
+
+async fn app() -> TestApp {
+    app_and_tokyo().await.0
 }
 
 /// Everything that a statement says: the numbers of its entries, its two balances, its bounds.
@@ -108,7 +112,8 @@ async fn a_statement_tells_the_entries_as_the_journal_does() {
     let listed = app.get("/journal-entries?filter[account.id]=1&sort=sequence").await.json();
     let listed = &listed["data"].as_array().unwrap()[1..4];
     assert_eq!(statement.json()["data"].as_array().unwrap(), listed);
-    assert!(listed[0]["links"]["self"].as_str().unwrap().ends_with("/journal-entries/3"));
+    let link = format!("/journal-entries/{}", listed[0]["id"].as_str().unwrap());
+    assert!(listed[0]["links"]["self"].as_str().unwrap().ends_with(&link));
 }
 
 #[tokio::test]
@@ -145,20 +150,21 @@ async fn from_is_inclusive_and_to_is_not() {
 
 #[tokio::test]
 async fn times_without_an_offset_are_the_accounts_own() {
-    let app = app().await;
+    let (app, tokyo) = app_and_tokyo().await;
+    let tokyo = tokyo.as_str();
     for (account, query, entries, from) in [
-        (1, "from=2026-01-02", vec![2, 3, 4, 5], "2026-01-02T08:00:00.000Z"),
-        (1, "from=2026-01-02T00:00&to=2026-01-03", vec![2, 3, 4], "2026-01-02T08:00:00.000Z"),
-        (1, "from=2026-01-01%2023:59:59.999", vec![1, 2, 3, 4, 5], "2026-01-02T07:59:59.999Z"),
+        ("1", "from=2026-01-02", vec![2, 3, 4, 5], "2026-01-02T08:00:00.000Z"),
+        ("1", "from=2026-01-02T00:00&to=2026-01-03", vec![2, 3, 4], "2026-01-02T08:00:00.000Z"),
+        ("1", "from=2026-01-01%2023:59:59.999", vec![1, 2, 3, 4, 5], "2026-01-02T07:59:59.999Z"),
         // Tokyo is nine hours ahead of Greenwich.
-        (2, "from=2026-01-02&to=2026-01-03", vec![1, 2, 3, 4], "2026-01-01T15:00:00.000Z"),
-        (2, "from=2026-01-02T17:00:00", vec![2, 3, 4, 5], "2026-01-02T08:00:00.000Z"),
-        (2, "from=2026-01-03", vec![5], "2026-01-02T15:00:00.000Z"),
+        (tokyo, "from=2026-01-02&to=2026-01-03", vec![1, 2, 3, 4], "2026-01-01T15:00:00.000Z"),
+        (tokyo, "from=2026-01-02T17:00:00", vec![2, 3, 4, 5], "2026-01-02T08:00:00.000Z"),
+        (tokyo, "from=2026-01-03", vec![5], "2026-01-02T15:00:00.000Z"),
         // An offset says where, whatever the account.
-        (1, "from=2026-01-02T10:00:00%2B02:00", vec![2, 3, 4, 5], "2026-01-02T08:00:00.000Z"),
-        (2, "from=2026-01-02T10:00:00%2B02:00", vec![2, 3, 4, 5], "2026-01-02T08:00:00.000Z"),
-        (2, "from=2026-01-02T00:00:00-08:00", vec![2, 3, 4, 5], "2026-01-02T08:00:00.000Z"),
-        (2, "from=2026-01-02T08:00:00Z", vec![2, 3, 4, 5], "2026-01-02T08:00:00.000Z"),
+        ("1", "from=2026-01-02T10:00:00%2B02:00", vec![2, 3, 4, 5], "2026-01-02T08:00:00.000Z"),
+        (tokyo, "from=2026-01-02T10:00:00%2B02:00", vec![2, 3, 4, 5], "2026-01-02T08:00:00.000Z"),
+        (tokyo, "from=2026-01-02T00:00:00-08:00", vec![2, 3, 4, 5], "2026-01-02T08:00:00.000Z"),
+        (tokyo, "from=2026-01-02T08:00:00Z", vec![2, 3, 4, 5], "2026-01-02T08:00:00.000Z"),
     ] {
         let told = read(&app.get(&format!("/accounts/{account}/statement?{query}")).await);
         assert_eq!((told.entries, told.from), (entries, json!(from)), "{account}: {query}");
@@ -217,7 +223,7 @@ async fn what_is_no_statement_is_refused() {
                 "400 2026-01-02T10:00:00 02:00 is not a time for from \
                  (a + is written %2B in URLs).",
             ),
-            ("99/statement", 404, "404 The record identified by 99 could not be found."),
+            ("9999/statement", 404, "404 The record identified by 9999 could not be found."),
             ("abc/statement", 400, "103 abc is not a valid value for id."),
             (
                 "1/statement?fields[journal-entries]=nonesuch",
@@ -344,8 +350,7 @@ async fn long_statements_come_complete_and_are_never_in_memory() {
     let program = here.serve();
     let token = here.run(&["token", "admin"]).well().trim().to_owned();
     open_accounts(program.address, &token, vec![json!({"name": "long"})]).await;
-    let url = format!("sqlite:{}", here.database().display());
-    let store = Store::open(&url, API).unwrap();
+    let store = Store::open(&here.database().url(), API).await.unwrap();
     let moves = many(ENTRIES);
     post_all(&store, 1, &moves).await;
     drop(store);
@@ -443,24 +448,25 @@ async fn clients_that_go_away_in_the_middle_harm_nobody() {
 
 #[tokio::test]
 async fn an_account_has_the_balance_of_the_moment_asked_for() {
-    let app = app().await;
+    let (app, tokyo) = app_and_tokyo().await;
+    let tokyo = tokyo.as_str();
     for (account, moment, balance) in [
-        (1, "1970-01-01", "0.0"),
-        (1, "2026-01-02T07:59:59.998Z", "0.0"),
-        (1, "2026-01-02T07:59:59.999Z", "10.5"),
-        (1, "2026-01-02T08:00:00Z", "7.25"),
-        (1, "2026-01-02T10:00:00%2B02:00", "7.25"),
-        (1, "2026-01-02", "7.25"),
-        (1, "2026-01-01T23:59:59.999", "10.5"),
-        (1, "2026-01-02T12:37:41.122Z", "7.25"),
+        ("1", "1970-01-01", "0.0"),
+        ("1", "2026-01-02T07:59:59.998Z", "0.0"),
+        ("1", "2026-01-02T07:59:59.999Z", "10.5"),
+        ("1", "2026-01-02T08:00:00Z", "7.25"),
+        ("1", "2026-01-02T10:00:00%2B02:00", "7.25"),
+        ("1", "2026-01-02", "7.25"),
+        ("1", "2026-01-01T23:59:59.999", "10.5"),
+        ("1", "2026-01-02T12:37:41.122Z", "7.25"),
         // Two entries have this time.
-        (1, "2026-01-02T12:37:41.123Z", "8.250000000001"),
-        (1, "2026-01-03", "-91.749999999999"),
-        (1, "9999-12-30T22:00:00Z", "-91.749999999999"),
-        (1, "", "-91.749999999999"),
-        (2, "2026-01-02", "0.0"),
-        (2, "2026-01-02T17:00", "7.25"),
-        (2, "2026-01-03", "8.250000000001"),
+        ("1", "2026-01-02T12:37:41.123Z", "8.250000000001"),
+        ("1", "2026-01-03", "-91.749999999999"),
+        ("1", "9999-12-30T22:00:00Z", "-91.749999999999"),
+        ("1", "", "-91.749999999999"),
+        (tokyo, "2026-01-02", "0.0"),
+        (tokyo, "2026-01-02T17:00", "7.25"),
+        (tokyo, "2026-01-03", "8.250000000001"),
     ] {
         let told = app.attributes(&format!("/accounts/{account}?as-of={moment}")).await;
         assert_eq!(told["balance"], balance, "{account} as of {moment}");
@@ -496,7 +502,7 @@ async fn a_moment_is_a_time_of_an_account_that_is_there() {
         let error = format!("400 {junk} is not a time for as-of (a + is written %2B in URLs).");
         assert_eq!(reply.refuses(400).errors(), [error]);
     }
-    app.get("/accounts/99?as-of=2026-01-02").await.refuses(404);
+    app.get("/accounts/9999?as-of=2026-01-02").await.refuses(404);
     // A past balance is no state that a write could demand.
     let then = app.get("/accounts/1?as-of=2026-01-02").await;
     let data = json!({"type": "accounts", "id": "1", "attributes": {"name": "renamed"}});

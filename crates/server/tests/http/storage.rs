@@ -1,4 +1,5 @@
-//! A disk without room and a database file that is moved away, under the running binary.
+//! A disk without room and a database file that is moved away, under the running binary. These are
+//! about SQLite's file, so they use one in the run for PostgreSQL, too.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -27,7 +28,7 @@ struct Books {
 impl Books {
     /// Starts a server in a shell that does `first` before.
     async fn kept_after(first: &str) -> Self {
-        let here = Here::new();
+        let here = Here::with_file();
         let program = Program::start(tollkeeper_after(first, here.path(), &["serve"]));
         let token = here.run(&["token", "admin"]).well().trim().to_owned();
         let books = Self { here, program, token, names: BTreeSet::new(), tried: 0 };

@@ -1,14 +1,14 @@
 //! A real server over a real temporary database, and a real HTTP client to talk to it.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
-use store::Store;
+use store::{Database, Store};
+use testbed::TestDatabase;
 use tokio::net::TcpListener;
 use tollkeeper::api::API;
 use tollkeeper::app::App;
@@ -33,11 +33,11 @@ pub struct TestApp {
     pub address: SocketAddr,
     /// A good token of the operator `admin`.
     pub token: String,
-    /// The database file.
-    pub database: PathBuf,
     client: reqwest::Client,
-    _directory: tempfile::TempDir,
-    _stop: tokio::sync::oneshot::Sender<()>,
+    stop: tokio::sync::oneshot::Sender<()>,
+    /// The database; it goes last.
+    pub database: TestDatabase,
+    directory: tempfile::TempDir,
 }
 
 /// In what a test server differs from others.
@@ -50,6 +50,10 @@ pub struct Setup {
     pub limits: Limits,
     /// Whose forwarded headers count.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Writing connections to PostgreSQL.
+    pub lanes: usize,
+    /// What makes uuids its own; random when there is none.
+    pub uuid_seed: Option<[u8; 8]>,
 }
 
 impl Default for Setup {
@@ -59,6 +63,8 @@ impl Default for Setup {
             clock: clock::system,
             limits: Limits::default(),
             trusted_proxies: Vec::new(),
+            lanes: Database::LANES,
+            uuid_seed: None,
         }
     }
 }
@@ -160,24 +166,37 @@ impl TestApp {
 
     /// Starts a server that is set up like this.
     pub async fn start_as(setup: Setup) -> Self {
-        let Setup { token_lifetime_secs, clock, limits, trusted_proxies } = setup;
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let database = directory.path().join("test.db");
-        let store = Store::open(&format!("sqlite:{}", database.display()), API).unwrap();
-        let secret = Some(SECRET.to_owned());
-        let app = App::new(store, secret, token_lifetime_secs, clock).await.unwrap();
+        let database = TestDatabase::fresh_at(directory.path().join("test.db"));
+        Self::in_directory(directory, database, setup).await
+    }
+
+    /// Starts a server that is set up like this on an empty database.
+    pub async fn start_on(database: TestDatabase, setup: Setup) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self::in_directory(directory, database, setup).await
+    }
+
+    async fn in_directory(
+        directory: tempfile::TempDir,
+        database: TestDatabase,
+        setup: Setup,
+    ) -> Self {
+        let Running { app, address, stop } = run(&database, setup).await;
         add_operator(&app, "admin", PASSWORD, None).await.unwrap();
         let token = app.tokens.issue(1, 0, app.now()).unwrap();
-        install_recorder().unwrap();
-        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = tcp.local_addr().unwrap();
-        let service = Service::new(tollkeeper::router::router(&app), &trusted_proxies);
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        tokio::spawn(serve(Listener { tcp, tls: None }, service, limits, async {
-            let _ = stopped.await;
-        }));
-        let client = client();
-        Self { app, address, token, database, client, _directory: directory, _stop: stop }
+        Self { app, address, token, client: client(), stop, database, directory }
+    }
+
+    /// Ends the server, and starts another one on its database, set up as usual.
+    pub async fn restart(&mut self) {
+        let Running { app, address, stop } = run(&self.database, Setup::default()).await;
+        (self.app, self.address, self.stop) = (app, address, stop);
+    }
+
+    /// A directory of its own, for files that a test needs.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Sends a request with exactly these headers. `path` is below `/api/rest/admin` unless it
@@ -262,23 +281,37 @@ impl TestApp {
 
     /// Everything in the database, as text.
     pub fn dump(&self) -> String {
-        let database = rusqlite::Connection::open(&self.database).unwrap();
-        let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
-        let mut tables = database.prepare(sql).unwrap();
-        let tables = tables.query_map([], |row| row.get::<_, String>(0)).unwrap();
-        let mut dump = String::new();
-        for table in tables.map(Result::unwrap) {
-            let mut rows = database.prepare(&format!("SELECT * FROM {table}")).unwrap();
-            let columns = rows.column_count();
-            let mut rows = rows.query([]).unwrap();
-            while let Some(row) = rows.next().unwrap() {
-                let value = |at| row.get::<_, rusqlite::types::Value>(at).unwrap();
-                let values: Vec<_> = (0..columns).map(value).collect();
-                writeln!(dump, "{table} {values:?}").unwrap();
-            }
-        }
-        dump
+        self.database.dump()
     }
+}
+
+/// A server, until `stop` is dropped.
+struct Running {
+    app: Arc<App>,
+    address: SocketAddr,
+    stop: tokio::sync::oneshot::Sender<()>,
+}
+
+/// Starts a server on a database.
+async fn run(database: &TestDatabase, setup: Setup) -> Running {
+    let Setup { token_lifetime_secs, clock, limits, trusted_proxies, lanes, uuid_seed } = setup;
+    let database = Database { lanes, ..Database::from(&database.url()) };
+    let store = Store::open(database, API).await.unwrap();
+    let secret = Some(SECRET.to_owned());
+    let app = match uuid_seed {
+        Some(seed) => App::seeded(store, secret, token_lifetime_secs, clock, seed).await,
+        None => App::new(store, secret, token_lifetime_secs, clock).await,
+    };
+    let app = app.unwrap();
+    install_recorder().unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = tcp.local_addr().unwrap();
+    let service = Service::new(tollkeeper::router::router(&app), &trusted_proxies);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    tokio::spawn(serve(Listener { tcp, tls: None }, service, limits, async {
+        let _ = stopped.await;
+    }));
+    Running { app, address, stop }
 }
 
 /// A linkage to a record.

@@ -3,24 +3,31 @@
 
 use serde_json::{Value, json};
 
-use crate::builders::app_with_contractor;
+use crate::builders::{Made, app_with_contractor};
 use crate::support::{TestApp, linkage};
 
 /// What happened since this was last asked, as the events' proper names without the common start
 /// and the log's ids with the balance: `LowReached 3 5.0`.
 struct Told<'a> {
     app: &'a TestApp,
+    account: String,
     seen: usize,
 }
 
 impl<'a> Told<'a> {
+    /// Of account 1.
     fn of(app: &'a TestApp) -> Self {
-        Self { app, seen: 0 }
+        Self::by(app, "1")
+    }
+
+    fn by(app: &'a TestApp, account: &str) -> Self {
+        Self { app, account: account.to_owned(), seen: 0 }
     }
 
     async fn news(&mut self) -> Vec<String> {
-        let events = self.app.listed("/events?sort=id").await;
-        let log = self.app.listed("/balance-notifications?sort=id").await;
+        let of_account = format!("filter[account.id]={}&sort=id", self.account);
+        let events = self.app.listed(&format!("/events?{of_account}")).await;
+        let log = self.app.listed(&format!("/balance-notifications?{of_account}")).await;
         assert_eq!(events.len(), log.len(), "one line of the log for each event");
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let lines = events.iter().zip(&log).skip(self.seen).map(|(event, row)| {
@@ -170,7 +177,6 @@ async fn a_threshold_that_moves_is_looked_at_too() {
 #[tokio::test]
 async fn a_threshold_may_be_crossed_from_the_beginning() {
     let (app, contractor) = app_with_contractor().await;
-    let mut told = Told::of(&app);
     for (name, thresholds, news) in [
         ("low", json!({"balance-low-threshold": 1}), &["LowReached 3 0.0"][..]),
         ("high", json!({"balance-high-threshold": -1}), &["HighReached 4 0.0"]),
@@ -179,9 +185,11 @@ async fn a_threshold_may_be_crossed_from_the_beginning() {
     ] {
         let mut attributes = thresholds;
         attributes["name"] = json!(name);
-        app.account(&contractor, attributes).await;
-        assert_eq!(told.news().await, news, "{name}");
+        let account = app.account(&contractor, attributes).await;
+        assert_eq!(Told::by(&app, &account).news().await, news, "{name}");
     }
+    let mut told = Told::by(&app, "1");
+    assert_eq!(told.news().await.len(), 1);
     app.pay("1", 1).await;
     assert!(told.news().await.is_empty(), "on the threshold");
     app.pay("1", 1).await;
@@ -191,22 +199,22 @@ async fn a_threshold_may_be_crossed_from_the_beginning() {
 #[tokio::test]
 async fn an_event_tells_of_the_account_as_the_reference_does() {
     let (app, contractor) = app_with_contractor().await;
-    for email in ["noc@example.com", "billing@example.com"] {
-        app.contact(&contractor, email).await;
-    }
+    let noc: i64 = app.contact(&contractor, "noc@example.com").await.parse().unwrap();
+    let billing: i64 = app.contact(&contractor, "billing@example.com").await.parse().unwrap();
     let attributes = json!({
         "name": "a", "external-id": 1001, "vat": "20", "min-balance": -5, "max-balance": 1000,
         "balance-low-threshold": 10, "balance-high-threshold": "99.5", "total-capacity": 3,
-        "send-balance-notifications-to": [2, 77, 1], "send-invoices-to": [1],
+        "send-balance-notifications-to": [billing, 77, noc], "send-invoices-to": [noc],
     });
     let account = app.open(&contractor, attributes).await;
     let uuid = account.attribute("uuid");
     app.pay("1", "2.5").await;
     app.pay("1", "100").await;
-    let reply = app.get("/events/3").await;
-    let root = format!("http://{}/api/rest/admin/events/3", app.address);
+    let id = app.ids("/events?filter[account.id]=1&sort=-id").await.remove(0);
+    let reply = app.get(&format!("/events/{id}")).await;
+    let root = format!("http://{}/api/rest/admin/events/{id}", app.address);
     let expected = json!({"data": {
-        "id": "3",
+        "id": id,
         "type": "events",
         "links": {"self": root},
         "attributes": {
@@ -229,7 +237,7 @@ async fn an_event_tells_of_the_account_as_the_reference_does() {
                 "origination_capacity": null,
                 "termination_capacity": null,
                 "total_capacity": 3,
-                "send_invoices_to": [1],
+                "send_invoices_to": [noc],
                 "invoice_period_id": null,
                 "timezone": "UTC",
                 "next_invoice_at": null,
@@ -266,34 +274,43 @@ async fn an_event_tells_of_the_account_as_the_reference_does() {
 #[tokio::test]
 async fn events_and_the_log_are_found_by_what_they_say() {
     let app = app_between().await;
-    app.account("1", json!({"name": "b", "balance-low-threshold": 1})).await;
+    let other = app.account("1", json!({"name": "b", "balance-low-threshold": 1})).await;
     for balance in ["5", "200", "50"] {
         set(&app, balance).await;
     }
+    // The other account's comes first, then those of account 1.
+    let made = async |list: &str| {
+        let mut ids = app.ids(&format!("{list}?filter[account.id]={other}")).await;
+        ids.extend(app.ids(&format!("{list}?filter[account.id]=1&sort=id")).await);
+        Made::new(ids)
+    };
+    let (events, notifications) = (made("/events").await, made("/balance-notifications").await);
     let notification = |filter: &str| format!("/balance-notifications?filter[{filter}");
     let event = |filter: &str| format!("/events?filter[{filter}");
     for (path, found) in [
-        (event("event-type]=AccountLowThesholdReached"), &["1", "2"][..]),
-        (event("event-type-eq]=AccountHighThesholdCleared"), &["5"]),
-        (event("event_type_in]=AccountLowThesholdCleared,AccountHighThesholdReached"), &["3", "4"]),
+        (event("event-type]=AccountLowThesholdReached"), &[1, 2][..]),
+        (event("event-type-eq]=AccountHighThesholdCleared"), &[5]),
+        (event("event_type_in]=AccountLowThesholdCleared,AccountHighThesholdReached"), &[3, 4]),
         (event("event-type]=AccountLowThresholdReached"), &[]),
-        (event("event-type-alias]=AccountLowThresholdReached"), &["1", "2"]),
-        (event("event-type-alias-cont]=cleared"), &["3", "5"]),
-        (event("account.id]=1"), &["2", "3", "4", "5"]),
-        (event("account.id]=2"), &["1"]),
-        (event("account.id]=9"), &[]),
-        (event("created-at-gteq]=2026-01-01"), &["1", "2", "3", "4", "5"]),
+        (event("event-type-alias]=AccountLowThresholdReached"), &[1, 2]),
+        (event("event-type-alias-cont]=cleared"), &[3, 5]),
+        (event("account.id]=1"), &[2, 3, 4, 5]),
+        (event(&format!("account.id]={other}")), &[1]),
+        (event("account.id]=9999"), &[]),
+        (event("created-at-gteq]=2026-01-01"), &[1, 2, 3, 4, 5]),
         (event("created-at-lt]=2026-01-01"), &[]),
-        (event(r#"data-cont]="name":"b""#), &["1"]),
-        (notification("event-id-eq]=3"), &["1", "2"]),
-        (notification("event_id_gt]=3"), &["4"]),
-        (notification("balance-lt]=5"), &["1"]),
-        (notification("balance_eq]=200.0"), &["3", "4"]),
-        (notification("account.id]=2"), &["1"]),
-        (notification("created-at-gteq]=2026-01-01"), &["1", "2", "3", "4", "5"]),
+        (event(r#"data-cont]="name":"b""#), &[1]),
+        (notification("event-id-eq]=3"), &[1, 2]),
+        (notification("event_id_gt]=3"), &[4]),
+        (notification("balance-lt]=5"), &[1]),
+        (notification("balance_eq]=200.0"), &[3, 4]),
+        (notification(&format!("account.id]={other}")), &[1]),
+        (notification("created-at-gteq]=2026-01-01"), &[1, 2, 3, 4, 5]),
         (notification("created-at-lt]=2026-01-01"), &[]),
     ] {
-        assert_eq!(app.ids(&path).await, found, "{path}");
+        let made = if path.starts_with("/events") { &events } else { &notifications };
+        let found = made.ordered(found.iter().copied());
+        assert_eq!(made.on(&app, &path).await, found, "{path}");
     }
     for (path, error) in [
         (event("data]=1"), "102 data is not allowed."),
@@ -371,14 +388,15 @@ async fn a_refused_write_tells_nothing() {
 #[tokio::test]
 async fn a_contact_that_goes_is_no_recipient_of_later_events() {
     let (app, contractor) = app_with_contractor().await;
+    let mut contacts: Vec<i64> = Vec::new();
     for email in ["noc@example.com", "billing@example.com"] {
-        app.contact(&contractor, email).await;
+        contacts.push(app.contact(&contractor, email).await.parse().unwrap());
     }
     let attributes = json!({
-        "name": "a", "balance-low-threshold": 1, "send-balance-notifications-to": [1, 2],
+        "name": "a", "balance-low-threshold": 1, "send-balance-notifications-to": contacts,
     });
     app.account(&contractor, attributes).await;
-    assert_eq!(app.delete("/contacts/1").await.status, 204);
+    assert_eq!(app.delete(&format!("/contacts/{}", contacts[0])).await.status, 204);
     let links = json!({"contractor": linkage("contractors", &contractor)});
     app.create("contacts", json!({"email": "new@example.com"}), links).await;
     app.pay("1", 5).await;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use reqwest::{Certificate, Client, Version};
 use serde_json::Value;
 
-use crate::program::{Program, run, tollkeeper};
+use crate::program::{Here, Program};
 use crate::support::MEDIA_TYPE;
 use crate::wire::Wire;
 
@@ -42,9 +42,9 @@ fn client(pair: &Pair, http1: bool) -> Client {
 
 #[tokio::test]
 async fn https_is_served_in_both_versions_of_http_and_links_say_so() {
-    let directory = tempfile::tempdir().unwrap();
-    let pair = pair(directory.path(), "server");
-    let mut command = tollkeeper(directory.path(), &with_tls(&pair.certificate, &pair.key));
+    let here = Here::new();
+    let pair = pair(here.path(), "server");
+    let mut command = here.command(&with_tls(&pair.certificate, &pair.key));
     command.env("TOLLKEEPER_ADMIN_PASSWORD", "a good password");
     let program = Program::start(command);
     let origin = format!("https://{}", program.address);
@@ -81,9 +81,9 @@ async fn https_is_served_in_both_versions_of_http_and_links_say_so() {
 
 #[tokio::test]
 async fn who_does_not_speak_tls_is_not_spoken_to() {
-    let directory = tempfile::tempdir().unwrap();
-    let pair = pair(directory.path(), "server");
-    let command = tollkeeper(directory.path(), &with_tls(&pair.certificate, &pair.key));
+    let here = Here::new();
+    let pair = pair(here.path(), "server");
+    let command = here.command(&with_tls(&pair.certificate, &pair.key));
     let program = Program::start(command);
     for sent in
         ["GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n", "\0\0\0\0", "\u{16}\u{3}\u{1}\0\u{5}hello"]
@@ -100,17 +100,19 @@ async fn who_does_not_speak_tls_is_not_spoken_to() {
 
 #[test]
 fn a_certificate_that_cannot_be_used_is_named_in_one_line() {
-    let directory = tempfile::tempdir().unwrap();
-    let here = directory.path();
-    let (good, other) = (pair(here, "good"), pair(here, "other"));
-    let (missing, empty, junk) = (here.join("missing"), here.join("empty"), here.join("junk"));
+    // Known by its file: a database on a server could not be seen to be untouched.
+    let here = Here::with_file();
+    let directory = here.path();
+    let (good, other) = (pair(directory, "good"), pair(directory, "other"));
+    let (missing, empty, junk) =
+        (directory.join("missing"), directory.join("empty"), directory.join("junk"));
     std::fs::write(&empty, "").unwrap();
     std::fs::write(&junk, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
         .unwrap();
     for (certificate, key, part) in [
         (&missing, &good.key, "missing"),
         (&good.certificate, &missing, "missing"),
-        (&here.to_owned(), &good.key, "cannot read"),
+        (&directory.to_owned(), &good.key, "cannot read"),
         (&empty, &good.key, "empty"),
         (&good.certificate, &empty, "empty"),
         (&good.key, &good.key, "good.key"),
@@ -118,10 +120,9 @@ fn a_certificate_that_cannot_be_used_is_named_in_one_line() {
         (&good.certificate, &other.key, "do not fit"),
         (&junk, &good.key, "do not fit"),
     ] {
-        let command = tollkeeper(here, &with_tls(certificate, key));
-        run(command, "").complains(part);
+        here.run(&with_tls(certificate, key)).complains(part);
     }
     let key = good.key.to_str().unwrap();
-    run(tollkeeper(here, &["serve", "--tls-key", key]), "").complains("go together");
-    assert!(!here.join("data").exists(), "nothing is made by a server that cannot start");
+    here.run(&["serve", "--tls-key", key]).complains("go together");
+    assert!(!directory.join("data").exists(), "nothing is made by a server that cannot start");
 }

@@ -2,14 +2,17 @@
 
 use serde_json::{Value, json};
 
-use crate::builders::app_with_accounts;
+use crate::builders::{Made, app_with_accounts};
 use crate::support::{Reply, TestApp, linkage};
 
-/// The server with two accounts, each of which has the service of the same id. No service can be
-/// made yet, so these are put into the database.
+/// The server with two accounts, of which the first has service 1 and the second service 2. No
+/// service can be made yet, so these are put into the database.
 async fn app_with_services() -> TestApp {
     let app = app_with_accounts().await;
-    app.alter("INSERT INTO services (id, name, account_id) VALUES (1, 'line', 1), (2, 'line', 2)");
+    let second = app.second_account().await;
+    app.alter(&format!(
+        "INSERT INTO services (id, name, account_id) VALUES (1, 'line', 1), (2, 'line', {second})"
+    ));
     app
 }
 
@@ -136,10 +139,11 @@ async fn an_account_that_cannot_be_charged_says_why() {
     let app = app_with_accounts().await;
     app.alter("UPDATE accounts SET timezone = 'Gone/Zone', name = '' WHERE id = 1");
     app.set_balance("1", "1", json!("-100000000000000000000000000")).await;
+    let second = &app.second_account().await;
     let before = app.dump();
     for (account, messages) in [
         ("1", "Name can't be blank, Timezone Gone/Zone is not a valid timezone"),
-        ("2", "Balance would be out of range"),
+        (second, "Balance would be out of range"),
     ] {
         let reply = app.transaction(account, json!({"amount": 5})).await;
         let error = format!("100 Unable to charge account: {messages}");
@@ -154,11 +158,12 @@ async fn the_account_is_audited_and_the_transaction_is_not() {
     let app = app_with_accounts().await;
     let audited = app.total("/audit-records").await;
     app.charge("1", 10).await;
-    let records = app.listed("/audit-records?sort=-id").await;
-    assert_eq!(records.len() as u64, audited + 1);
-    assert_eq!((&records[0]["item-type"], &records[0]["item-id"]), (&json!("accounts"), &json!(1)));
-    assert_eq!(records[0]["before"], json!({"balance": "0.0"}));
-    assert_eq!(records[0]["after"], json!({"balance": "-10.0"}));
+    assert_eq!(app.total("/audit-records").await, audited + 1);
+    let updates = "/audit-records?filter[event-eq]=update&filter[item-type]=accounts";
+    let [record] = &app.listed(updates).await[..] else { panic!("not one update") };
+    assert_eq!(record["item-id"], 1);
+    assert_eq!(record["before"], json!({"balance": "0.0"}));
+    assert_eq!(record["after"], json!({"balance": "-10.0"}));
 }
 
 #[tokio::test]
@@ -186,33 +191,45 @@ async fn a_transaction_is_neither_changed_nor_deleted() {
 #[tokio::test]
 async fn transactions_are_found_and_sorted() {
     let app = app_with_accounts().await;
+    let second = &app.second_account().await;
+    let mut ids = Vec::new();
     for (account, amount, description) in [
         ("1", json!(10), "Set-up"),
         ("1", json!("-2.5"), "Credit"),
-        ("2", json!(5), "Renew service"),
+        (second, json!(5), "Renew service"),
     ] {
         let attributes = json!({"amount": amount, "description": description});
-        assert_eq!(app.transaction(account, attributes).await.status, 201);
+        let reply = app.transaction(account, attributes).await;
+        assert_eq!(reply.status, 201, "{}", reply.body);
+        ids.push(reply.json()["data"]["id"].as_str().unwrap().to_owned());
+        // A millisecond is the least by which times differ on the wire.
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
-    let uuid = app.attributes("/transactions/2").await["uuid"].as_str().unwrap().to_owned();
+    let made = Made::new(ids);
+    let credit = app.attributes(&format!("/transactions/{}", made.id(2))).await;
+    let uuid = credit["uuid"].as_str().unwrap().to_owned();
     for (filter, found) in [
-        (format!("uuid_eq]={uuid}"), &["2"][..]),
-        (format!("uuid-in]={},junk", uuid.to_uppercase()), &["2"]),
-        (format!("uuid-not-eq]={uuid}"), &["1", "3"]),
-        ("created-at-gteq]=2026-01-01".to_owned(), &["1", "2", "3"]),
+        (format!("uuid_eq]={uuid}"), &[2][..]),
+        (format!("uuid-in]={},junk", uuid.to_uppercase()), &[2]),
+        (format!("uuid-not-eq]={uuid}"), &[1, 3]),
+        ("created-at-gteq]=2026-01-01".to_owned(), &[1, 2, 3]),
         ("created_at_lt]=2026-01-01".to_owned(), &[]),
-        ("amount-gt]=-2.5".to_owned(), &["1", "3"]),
-        ("amount_eq]=5.00".to_owned(), &["3"]),
-        ("description-cont]=RE".to_owned(), &["2", "3"]),
-        ("description_start]=set".to_owned(), &["1"]),
-        ("id]=3".to_owned(), &["3"]),
+        ("amount-gt]=-2.5".to_owned(), &[1, 3]),
+        ("amount_eq]=5.00".to_owned(), &[3]),
+        ("description-cont]=RE".to_owned(), &[2, 3]),
+        ("description_start]=set".to_owned(), &[1]),
+        (format!("id]={}", made.id(3)), &[3]),
     ] {
-        assert_eq!(app.ids(&format!("/transactions?filter[{filter}")).await, found, "{filter}");
+        let path = format!("/transactions?filter[{filter}");
+        let found = made.ordered(found.iter().copied());
+        assert_eq!(made.on(&app, &path).await, found, "{filter}");
     }
+    let mut downwards = made.by_id();
+    downwards.reverse();
     for (sort, found) in
-        [("amount", ["2", "3", "1"]), ("-created-at", ["3", "2", "1"]), ("-id", ["3", "2", "1"])]
+        [("amount", &[2, 3, 1][..]), ("-created-at", &[3, 2, 1]), ("-id", &downwards)]
     {
-        assert_eq!(app.ids(&format!("/transactions?sort={sort}")).await, found, "{sort}");
+        assert_eq!(made.on(&app, &format!("/transactions?sort={sort}")).await, found, "{sort}");
     }
     for name in ["description", "uuid"] {
         let reply = app.get(&format!("/transactions?sort={name}")).await;

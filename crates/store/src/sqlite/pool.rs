@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use rusqlite::Connection;
-
-use crate::connection;
+use super::connection;
 use crate::error::StoreError;
+use crate::session::Session;
 
 /// Idle readers kept; more are opened under load and closed afterwards.
 const IDLE_MAX: usize = 8;
@@ -15,7 +14,7 @@ const IDLE_MAX: usize = 8;
 #[derive(Debug)]
 pub struct Pool {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Session>>,
 }
 
 impl Pool {
@@ -23,21 +22,20 @@ impl Pool {
         Self { path, idle: Mutex::new(Vec::new()) }
     }
 
-    /// Runs `read` with a connection of its own.
-    pub fn with<T>(
-        &self,
-        read: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    /// A connection to read with, to be given back.
+    pub fn take(&self) -> Result<Session, StoreError> {
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = match kept {
-            Some(connection) => connection,
-            None => connection::reader(&self.path)?,
-        };
-        let result = read(&mut connection);
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_MAX && connection.is_autocommit() {
-            idle.push(connection);
+        match kept {
+            Some(session) => Ok(session),
+            None => Ok(Session::sqlite(connection::reader(&self.path)?)),
         }
-        result
+    }
+
+    pub fn give_back(&self, session: Session) {
+        let is_usable = session.as_sqlite().is_some_and(|connection| connection.is_autocommit());
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_usable && idle.len() < IDLE_MAX {
+            idle.push(session);
+        }
     }
 }

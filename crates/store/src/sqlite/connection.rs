@@ -10,6 +10,7 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::StoreError;
+use crate::folding;
 
 /// Prepared statements kept per connection.
 const STATEMENTS_CACHED: usize = 128;
@@ -77,7 +78,8 @@ impl Place {
     }
 }
 
-fn file_at(path: &Path) -> Option<(u64, u64)> {
+/// Device and inode of the file at this path, if there is one.
+pub fn file_at(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
@@ -91,16 +93,30 @@ pub fn reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// The only connection: it reads one state of the file, and nobody else can open it meanwhile.
+///
+/// # Errors
+/// When somebody else has it open already.
+pub fn sole(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Before the first access: then the file itself is locked, not only its log.
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    connection.execute_batch("BEGIN EXCLUSIVE")?;
+    Ok(connection)
+}
+
 fn prepare(connection: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -cache_kib)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     // Without it, every new page number would make SQLite plan the list anew.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // SQLite's own `upper` knows ASCII only; filters ignore case in every script.
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-    connection.create_scalar_function("upper", 1, flags, |context| {
+    connection.create_scalar_function("folded", 1, flags, |context| {
         let text: Option<String> = context.get(0)?;
-        Ok(text.map(|text| text.to_uppercase()))
+        Ok(text.map(|text| folding::fold(&text)))
     })
 }

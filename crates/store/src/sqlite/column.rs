@@ -1,44 +1,41 @@
-//! Values to columns and back: the one place that knows how SQLite holds each kind.
+//! Values to SQLite's columns and back.
 
 use compact_str::CompactString;
 use decimal::Decimal;
 use jiff::Timestamp;
 use jsonapi::{Kind, Value};
-use rusqlite::Row;
-use rusqlite::types::{Value as Sql, ValueRef};
+use rusqlite::types::{ToSql, ToSqlOutput, Value as Sql, ValueRef};
+use rusqlite::{Params, params_from_iter};
 use uuid::Uuid;
 
-use crate::error::StoreError;
+/// A value as a parameter.
+#[derive(Debug)]
+pub struct Bound<'a>(&'a Value);
 
-/// The column form of a value.
-pub fn to_sql(value: &Value) -> Sql {
-    match value {
-        Value::Null => Sql::Null,
-        Value::Bool(bool) => Sql::Integer(i64::from(*bool)),
-        Value::Int(int) => Sql::Integer(*int),
-        Value::Decimal(decimal) => Sql::Blob(decimal.to_ordered_bytes().to_vec()),
-        Value::Text(text) => Sql::Text(text.to_string()),
-        Value::Uuid(uuid) => Sql::Blob(uuid.as_bytes().to_vec()),
-        Value::Time(time) => Sql::Integer(time.as_microsecond()),
-        Value::Ids(ids) => Sql::Blob(ids_to_bytes(ids)),
-        Value::Json(json) => Sql::Text(json.to_string()),
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let blob = |bytes: Vec<u8>| ToSqlOutput::Owned(Sql::Blob(bytes));
+        Ok(match self.0 {
+            Value::Null => ToSqlOutput::Owned(Sql::Null),
+            Value::Bool(bool) => ToSqlOutput::Owned(Sql::Integer(i64::from(*bool))),
+            Value::Int(int) => ToSqlOutput::Owned(Sql::Integer(*int)),
+            Value::Decimal(decimal) => blob(decimal.to_ordered_bytes().to_vec()),
+            Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Value::Uuid(uuid) => ToSqlOutput::Borrowed(ValueRef::Blob(uuid.as_bytes())),
+            Value::Time(time) => ToSqlOutput::Owned(Sql::Integer(time.as_microsecond())),
+            Value::Ids(ids) => blob(ids_to_bytes(ids)),
+            Value::Json(json) => ToSqlOutput::Borrowed(ValueRef::Text(json.as_bytes())),
+        })
     }
 }
 
-/// A foreign key.
-pub fn link_to_sql(link: Option<i64>) -> Sql {
-    link.map_or(Sql::Null, Sql::Integer)
+/// Values as the parameters of a statement.
+pub fn params(values: &[Value]) -> impl Params + '_ {
+    params_from_iter(values.iter().map(Bound))
 }
 
-/// Reads the column at `index` as an attribute's kind.
-pub fn from_row(row: &Row<'_>, index: usize, kind: Kind) -> Result<Value, StoreError> {
-    let stored = row.get_ref(index)?;
-    read(stored, kind).ok_or_else(|| {
-        StoreError::Malformed(row.as_ref().column_name(index).unwrap_or_default().to_owned())
-    })
-}
-
-fn read(stored: ValueRef<'_>, kind: Kind) -> Option<Value> {
+/// Reads a column as an attribute's kind; `None` when it is malformed.
+pub fn read(stored: ValueRef<'_>, kind: Kind) -> Option<Value> {
     Some(match (kind, stored) {
         (_, ValueRef::Null) => Value::Null,
         (Kind::Text | Kind::Enumeration(_), ValueRef::Text(bytes)) => {

@@ -1,0 +1,8 @@
+-- Failed sign-ins, counted for all nodes. The key is a keyed digest of address and name: rows have
+-- one size whatever was typed, and tell nobody which names were tried.
+CREATE TABLE throttles (
+  key TEXT PRIMARY KEY,
+  failures INTEGER NOT NULL,
+  ends_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX throttles_ends_at ON throttles (ends_at);

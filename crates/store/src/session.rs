@@ -1,0 +1,470 @@
+//! One connection to either database: statements in, rows out.
+//!
+//! The statements are the same for both; what differs is here and in the two drivers' folders.
+//! SQLite answers at once, so a future of its session never waits.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Object;
+use futures_util::{TryStreamExt as _, pin_mut, poll};
+use jsonapi::{Kind, Value};
+use rusqlite::Connection;
+use tokio_postgres::error::SqlState;
+
+use crate::error::{StoreError, is_last_word};
+use crate::postgres::column::{self as postgres_column, Param, Raw};
+use crate::sqlite::column as sqlite_column;
+
+/// Virtual machine steps of SQLite between two looks at the clock.
+const DEADLINE_STEPS: i32 = 10_000;
+/// Parameters of a statement that is worth keeping. Keeps long filters, each of its own shape,
+/// from filling the memory with their plans.
+const PARAMS_KEPT_MAX: usize = 32;
+/// Statements that one connection to PostgreSQL keeps prepared.
+const STATEMENTS_KEPT_MAX: usize = 256;
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub enum Session {
+    /// The lock is never waited for: a session has one user at a time.
+    Sqlite(Mutex<Connection>),
+    Postgres(Postgres),
+}
+
+/// A connection that goes back to its pool.
+#[derive(Debug)]
+pub struct Postgres {
+    /// Taken only when dropped.
+    client: Option<Object>,
+    in_transaction: AtomicBool,
+    /// Whether what it leads to has ended, or takes no writes.
+    is_useless: AtomicBool,
+}
+
+/// A statement and its parameters.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    pub sql: Cow<'static, str>,
+    pub params: Vec<Value>,
+}
+
+impl Statement {
+    pub fn new(sql: impl Into<Cow<'static, str>>, params: Vec<Value>) -> Self {
+        Self { sql: sql.into(), params }
+    }
+}
+
+impl Session {
+    pub fn sqlite(connection: Connection) -> Self {
+        Self::Sqlite(Mutex::new(connection))
+    }
+
+    pub fn postgres(client: Object) -> Self {
+        Self::Postgres(Postgres {
+            client: Some(client),
+            in_transaction: AtomicBool::new(false),
+            is_useless: AtomicBool::new(false),
+        })
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Whether the server is gone.
+    pub fn is_closed(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(postgres) => postgres.client().is_none_or(|client| client.is_closed()),
+        }
+    }
+
+    /// Whether another connection is needed: the server is gone, or is not the one to write to.
+    pub fn is_useless(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(postgres) => {
+                self.is_closed() || postgres.is_useless.load(Ordering::Relaxed)
+            }
+        }
+    }
+
+    /// Runs a statement; says how many rows it changed.
+    pub async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite(connection) => sqlite_execute(&lock(connection), sql, params),
+            Self::Postgres(postgres) => postgres.execute(sql, params).await,
+        }
+    }
+
+    /// Runs statements in their order, without waiting for one before the next is sent. After the
+    /// first that fails, none has an effect: they are part of one transaction.
+    pub async fn execute_all(&self, statements: &[Statement]) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(connection) => {
+                let connection = lock(connection);
+                for statement in statements {
+                    sqlite_execute(&connection, &statement.sql, &statement.params)?;
+                }
+                Ok(())
+            }
+            Self::Postgres(postgres) => {
+                let prepared = postgres.prepare_all(statements).await?;
+                let client = postgres.client().ok_or(StoreError::Closed)?;
+                let mut sent: Vec<_> = prepared
+                    .iter()
+                    .zip(statements)
+                    .map(|(prepared, statement)| {
+                        Box::pin(client.execute_raw(prepared, statement.params.iter().map(Param)))
+                    })
+                    .collect();
+                // The first poll sends: in order, and all before the first answer is awaited.
+                let mut first = Ok(());
+                for answer in in_order(&mut sent).await {
+                    if first.is_ok() {
+                        first = answer.map(|_| ());
+                    }
+                }
+                first.map_err(|error| postgres.failed(error))
+            }
+        }
+    }
+
+    /// Visits the rows that a query finds.
+    pub async fn read(
+        &self,
+        sql: &str,
+        params: &[Value],
+        mut visit: impl FnMut(Row<'_>) -> Result<(), StoreError> + Send,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(connection) => {
+                let connection = lock(connection);
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query(sqlite_column::params(params))?;
+                while let Some(row) = rows.next()? {
+                    visit(Row::Sqlite(row))?;
+                }
+                drop(rows);
+                if params.len() > PARAMS_KEPT_MAX {
+                    statement.discard();
+                }
+                Ok(())
+            }
+            Self::Postgres(postgres) => {
+                let rows = postgres.query(sql, params).await?;
+                pin_mut!(rows);
+                while let Some(row) =
+                    rows.try_next().await.map_err(|error| postgres.failed(error))?
+                {
+                    visit(Row::Postgres(&row))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads the first row that a query finds.
+    pub async fn read_one<T: Send>(
+        &self,
+        sql: &str,
+        params: &[Value],
+        mut read: impl FnMut(Row<'_>) -> Result<T, StoreError> + Send,
+    ) -> Result<Option<T>, StoreError> {
+        let mut found = None;
+        self.read(sql, params, |row| {
+            if found.is_none() {
+                found = Some(read(row)?);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Begins to read one state of the database, until [`Self::end_reading`]. Without a limit, it
+    /// may take as long as it takes.
+    pub async fn begin_reading(&self, limit: Option<Duration>) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(connection) => {
+                let mut connection = lock(connection);
+                if let Some(limit) = limit {
+                    let deadline = Instant::now() + limit;
+                    let expired = move || Instant::now() > deadline;
+                    connection.progress_handler(DEADLINE_STEPS, Some(expired))?;
+                }
+                connection.prepare_cached("BEGIN")?.execute([])?;
+                Ok(())
+            }
+            Self::Postgres(postgres) => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                let limit = limit.map_or(0, |limit| limit.as_millis());
+                postgres.in_transaction.store(true, Ordering::Relaxed);
+                postgres.send(&format!("{begin}; SET LOCAL statement_timeout = {limit}")).await
+            }
+        }
+    }
+
+    /// Ends what [`Self::begin_reading`] began.
+    pub async fn end_reading(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(connection) => {
+                let mut connection = lock(connection);
+                connection.progress_handler(0, None::<fn() -> bool>)?;
+                if !connection.is_autocommit() {
+                    connection.prepare_cached("COMMIT")?.execute([])?;
+                }
+                Ok(())
+            }
+            Self::Postgres(postgres) => {
+                postgres.send("COMMIT").await?;
+                postgres.in_transaction.store(false, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+
+    /// Begins a transaction that writes.
+    pub async fn begin_writing(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(connection) => {
+                lock(connection).prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+                Ok(())
+            }
+            Self::Postgres(postgres) => {
+                postgres.in_transaction.store(true, Ordering::Relaxed);
+                postgres.send("BEGIN").await
+            }
+        }
+    }
+
+    /// Runs the last statements of a transaction and commits it.
+    pub async fn commit(&self, mut statements: Vec<Statement>) -> Result<(), StoreError> {
+        statements.push(Statement::new("COMMIT", Vec::new()));
+        self.execute_all(&statements).await?;
+        if let Self::Postgres(postgres) = self {
+            postgres.in_transaction.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Takes a transaction back, if there still is one.
+    pub async fn rollback(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(connection) => {
+                let connection = lock(connection);
+                if !connection.is_autocommit() {
+                    connection.prepare_cached("ROLLBACK")?.execute([])?;
+                }
+                Ok(())
+            }
+            Self::Postgres(postgres) => {
+                postgres.batch("ROLLBACK").await?;
+                postgres.in_transaction.store(false, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+
+    /// The connection of SQLite.
+    pub fn as_sqlite(&self) -> Option<MutexGuard<'_, Connection>> {
+        match self {
+            Self::Sqlite(connection) => Some(lock(connection)),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// The connection to PostgreSQL.
+    pub fn as_postgres(&self) -> Option<&Object> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(postgres) => postgres.client(),
+        }
+    }
+}
+
+fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn sqlite_execute(connection: &Connection, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
+    let changed = connection.prepare_cached(sql)?.execute(sqlite_column::params(params))?;
+    Ok(changed as u64)
+}
+
+/// Starts all futures in their order, then waits for each.
+async fn in_order<F: Future + Unpin>(futures: &mut [F]) -> Vec<F::Output> {
+    let mut begun = Vec::with_capacity(futures.len());
+    for future in &mut *futures {
+        begun.push(poll!(future));
+    }
+    let mut outputs = Vec::with_capacity(futures.len());
+    for (future, begun) in futures.iter_mut().zip(begun) {
+        outputs.push(match begun {
+            Poll::Ready(output) => output,
+            Poll::Pending => future.await,
+        });
+    }
+    outputs
+}
+
+impl Postgres {
+    fn client(&self) -> Option<&Object> {
+        self.client.as_ref()
+    }
+
+    pub fn client_mut(&mut self) -> Option<&mut Object> {
+        self.client.as_mut()
+    }
+
+    async fn prepare(&self, sql: &str) -> Result<tokio_postgres::Statement, StoreError> {
+        let client = self.client().ok_or(StoreError::Closed)?;
+        if client.statement_cache.size() > STATEMENTS_KEPT_MAX {
+            client.statement_cache.clear();
+        }
+        client.prepare_cached(sql).await.map_err(|error| self.failed(error))
+    }
+
+    async fn prepare_all(
+        &self,
+        statements: &[Statement],
+    ) -> Result<Vec<tokio_postgres::Statement>, StoreError> {
+        let mut prepared = Vec::with_capacity(statements.len());
+        for statement in statements {
+            prepared.push(self.prepare(&statement.sql).await?);
+        }
+        Ok(prepared)
+    }
+
+    async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
+        let statement = self.prepare(sql).await?;
+        let client = self.client().ok_or(StoreError::Closed)?;
+        let executed = client.execute_raw(&statement, params.iter().map(Param)).await;
+        executed.map_err(|error| self.failed(error))
+    }
+
+    async fn query(
+        &self,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<tokio_postgres::RowStream, StoreError> {
+        let client = self.client().ok_or(StoreError::Closed)?;
+        let statement = if params.len() > PARAMS_KEPT_MAX {
+            client.prepare(sql).await.map_err(|error| self.failed(error))?
+        } else {
+            self.prepare(sql).await?
+        };
+        let rows = client.query_raw(&statement, params.iter().map(Param)).await;
+        rows.map_err(|error| self.failed(error))
+    }
+
+    /// Sends statements that cannot fail while the connection lasts, without awaiting the answer:
+    /// what is sent next is answered after them.
+    async fn send(&self, sql: &str) -> Result<(), StoreError> {
+        let client = self.client().ok_or(StoreError::Closed)?;
+        let sending = client.batch_execute(sql);
+        pin_mut!(sending);
+        match poll!(sending) {
+            Poll::Ready(sent) => Ok(sent?),
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    async fn batch(&self, sql: &str) -> Result<(), StoreError> {
+        let client = self.client().ok_or(StoreError::Closed)?;
+        client.batch_execute(sql).await.map_err(|error| self.failed(error))
+    }
+
+    /// What the error means, for the connection too.
+    fn failed(&self, error: tokio_postgres::Error) -> StoreError {
+        if error.as_db_error().is_some_and(|error| {
+            is_last_word(error) || *error.code() == SqlState::READ_ONLY_SQL_TRANSACTION
+        }) {
+            self.is_useless.store(true, Ordering::Relaxed);
+        }
+        error.into()
+    }
+}
+
+impl Drop for Postgres {
+    /// A caller that went away in the middle of a transaction leaves a connection nobody can use.
+    fn drop(&mut self) {
+        if (*self.in_transaction.get_mut() || *self.is_useless.get_mut())
+            && let Some(client) = self.client.take()
+        {
+            drop(Object::take(client));
+        }
+    }
+}
+
+/// A row of either database.
+#[derive(Clone, Copy, Debug)]
+pub enum Row<'a> {
+    Sqlite(&'a rusqlite::Row<'a>),
+    Postgres(&'a tokio_postgres::Row),
+}
+
+pub const INTEGER: Kind =
+    Kind::Integer { min: i64::MIN, max: i64::MAX, digits_only: false, listed: &[] };
+
+impl Row<'_> {
+    /// The column at `index` as an attribute's kind.
+    pub fn value(&self, index: usize, kind: Kind) -> Result<Value, StoreError> {
+        let read = match self {
+            Self::Sqlite(row) => sqlite_column::read(row.get_ref(index)?, kind),
+            Self::Postgres(row) => {
+                postgres_column::read(row.try_get::<_, Option<Raw<'_>>>(index)?, kind)
+            }
+        };
+        read.ok_or_else(|| StoreError::Malformed(self.name(index)))
+    }
+
+    fn name(&self, index: usize) -> String {
+        match self {
+            Self::Sqlite(row) => row.as_ref().column_name(index).unwrap_or_default().to_owned(),
+            Self::Postgres(row) => {
+                row.columns().get(index).map(|column| column.name().to_owned()).unwrap_or_default()
+            }
+        }
+    }
+
+    pub fn int(&self, index: usize) -> Result<i64, StoreError> {
+        let value = self.value(index, INTEGER)?;
+        value.as_int().ok_or_else(|| StoreError::Malformed(self.name(index)))
+    }
+
+    pub fn optional_int(&self, index: usize) -> Result<Option<i64>, StoreError> {
+        Ok(self.value(index, INTEGER)?.as_int())
+    }
+
+    pub fn text(&self, index: usize) -> Result<String, StoreError> {
+        self.optional_text(index)?.ok_or_else(|| StoreError::Malformed(self.name(index)))
+    }
+
+    pub fn optional_text(&self, index: usize) -> Result<Option<String>, StoreError> {
+        Ok(self.value(index, Kind::Text)?.as_text().map(str::to_owned))
+    }
+
+    pub fn bool(&self, index: usize) -> Result<bool, StoreError> {
+        Ok(self.value(index, Kind::Boolean)? == Value::Bool(true))
+    }
+
+    pub fn time(&self, index: usize) -> Result<jiff::Timestamp, StoreError> {
+        let value = self.value(index, Kind::Timestamp)?;
+        value.as_time().ok_or_else(|| StoreError::Malformed(self.name(index)))
+    }
+}

@@ -1,0 +1,5 @@
+//! What is SQLite's alone: how its connections are set up, and how its columns hold values.
+
+pub mod column;
+pub mod connection;
+pub mod pool;

@@ -1,0 +1,293 @@
+//! What a transaction has decided and not yet written.
+//!
+//! Operations read rows, decide, and hand over what should be there; the rows are kept here and
+//! written together. So what an operation leaves behind when it fails is forgotten, not rolled
+//! back by the database; many changes of one row are one statement; and a database at the other
+//! end of a network is asked once, not once for each statement.
+
+use std::collections::HashMap;
+
+use jsonapi::{Record, Value};
+
+use crate::first_answers::{FirstAnswer, Kept};
+use crate::session::{Dialect, Statement};
+use crate::table::Tables;
+
+/// A type and an id.
+pub type Key = (&'static str, i64);
+
+/// Rows of one `INSERT` at PostgreSQL, where each statement costs. Powers of two up to it, so
+/// that few statements are prepared.
+const ROWS_MAX: usize = 32;
+
+/// A row that the transaction has locked.
+#[derive(Clone, Debug)]
+pub struct Held {
+    stored: Option<Record>,
+    next: Next,
+}
+
+/// What is to become of a row.
+#[derive(Clone, Debug)]
+enum Next {
+    Same,
+    Changed(Record),
+    Deleted,
+}
+
+impl Held {
+    /// The row as the transaction leaves it so far.
+    pub fn now(&self) -> Option<&Record> {
+        match &self.next {
+            Next::Same => self.stored.as_ref(),
+            Next::Changed(record) => Some(record),
+            Next::Deleted => None,
+        }
+    }
+
+    fn waits(&self) -> bool {
+        !matches!(self.next, Next::Same)
+    }
+}
+
+/// How to forget one step.
+#[derive(Debug)]
+enum Undo {
+    Held(Key, Option<Held>),
+    Insert(&'static str, i64),
+    Inserted(&'static str, i64),
+    Statement,
+    Answer,
+    Total(&'static str, i64),
+    /// The database has taken the step over.
+    Nothing,
+}
+
+/// The steps so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    undo: usize,
+    flushes: usize,
+}
+
+/// Rows locked, and writes to come.
+#[derive(Debug, Default)]
+pub struct Work {
+    held: HashMap<Key, Held>,
+    /// By type.
+    inserts: Vec<(&'static str, Vec<Record>)>,
+    statements: Vec<Statement>,
+    answers: Vec<Kept>,
+    /// Changes of the totals by type.
+    totals: Vec<(&'static str, i64)>,
+    undo: Vec<Undo>,
+    flushes: usize,
+}
+
+impl Work {
+    pub fn mark(&self) -> Mark {
+        Mark { undo: self.undo.len(), flushes: self.flushes }
+    }
+
+    /// Whether anything was decided since then, beyond what to lock.
+    pub fn has_decided_since(&self, mark: Mark) -> bool {
+        self.flushes != mark.flushes
+            || self.undo.iter().skip(mark.undo).any(|step| match step {
+                Undo::Held(key, _) => self.held.get(key).is_some_and(Held::waits),
+                _ => true,
+            })
+    }
+
+    /// Forgets every step since the mark; tells each id that is free again.
+    pub fn forget(&mut self, mark: Mark, mut freed: impl FnMut(&'static str, i64)) {
+        for step in self.undo.drain(mark.undo.min(self.undo.len())..).rev() {
+            match step {
+                Undo::Held(key, Some(held)) => {
+                    self.held.insert(key, held);
+                }
+                Undo::Held(key, None) => {
+                    self.held.remove(&key);
+                }
+                Undo::Insert(kind, id) => {
+                    if let Some((_, records)) = self.inserts.iter_mut().find(|(k, _)| *k == kind) {
+                        records.pop();
+                    }
+                    freed(kind, id);
+                }
+                Undo::Inserted(kind, id) => freed(kind, id),
+                Undo::Statement => {
+                    self.statements.pop();
+                }
+                Undo::Answer => {
+                    self.answers.pop();
+                }
+                Undo::Total(kind, change) => count(&mut self.totals, kind, -change),
+                Undo::Nothing => {}
+            }
+        }
+    }
+
+    /// The row, if it has been read.
+    pub fn held(&self, key: Key) -> Option<&Held> {
+        self.held.get(&key)
+    }
+
+    /// Keeps a row that was read and locked.
+    pub fn hold(&mut self, key: Key, stored: Option<Record>) {
+        self.undo.push(Undo::Held(key, None));
+        self.held.insert(key, Held { stored, next: Next::Same });
+    }
+
+    /// Keeps what a row is to become; `before` is as it was read.
+    pub fn set(&mut self, key: Key, before: &Record, next: Option<Record>) {
+        let held = self.held.remove(&key);
+        let stored = held.as_ref().map_or_else(|| Some(before.clone()), |held| held.stored.clone());
+        let next = next.map_or(Next::Deleted, Next::Changed);
+        self.held.insert(key, Held { stored, next });
+        self.undo.push(Undo::Held(key, held));
+    }
+
+    pub fn insert(&mut self, kind: &'static str, record: Record) {
+        self.undo.push(Undo::Insert(kind, record.key()));
+        match self.inserts.iter_mut().find(|(k, _)| *k == kind) {
+            Some((_, records)) => records.push(record),
+            None => self.inserts.push((kind, vec![record])),
+        }
+    }
+
+    pub fn statement(&mut self, statement: Statement) {
+        self.undo.push(Undo::Statement);
+        self.statements.push(statement);
+    }
+
+    pub fn count(&mut self, kind: &'static str, change: i64) {
+        if change != 0 {
+            self.undo.push(Undo::Total(kind, change));
+            count(&mut self.totals, kind, change);
+        }
+    }
+
+    pub fn keep_answer(&mut self, kept: Kept) {
+        self.undo.push(Undo::Answer);
+        self.answers.push(kept);
+    }
+
+    pub fn answer(&self, operator: i64, key: &str) -> Option<&FirstAnswer> {
+        let mut kept = self.answers.iter().rev();
+        kept.find(|kept| kept.operator == operator && kept.key == key).map(|kept| &kept.answer)
+    }
+
+    /// Records of this type that are to be inserted.
+    pub fn inserts(&self, kind: &str) -> &[Record] {
+        self.inserts
+            .iter()
+            .find(|(k, _)| *k == kind)
+            .map(|(_, records)| records.as_slice())
+            .unwrap_or_default()
+    }
+
+    /// Whether a row of this type waits to be changed, in a way that `matters`, or deleted.
+    pub fn changes(&self, kind: &str, matters: impl Fn(&Record, &Record) -> bool) -> bool {
+        self.held.iter().any(|((k, _), held)| {
+            *k == kind
+                && match (&held.stored, &held.next) {
+                    (Some(stored), Next::Changed(next)) => matters(stored, next),
+                    (_, next) => !matches!(next, Next::Same),
+                }
+        })
+    }
+
+    /// Whether there is anything to write.
+    pub fn is_empty(&self) -> bool {
+        self.statements.is_empty()
+            && self.answers.is_empty()
+            && self.inserts.iter().all(|(_, records)| records.is_empty())
+            && !self.held.values().any(Held::waits)
+    }
+
+    /// Takes what there is to write: parents before those that point at them, deletes last and
+    /// the other way round.
+    pub fn take(&mut self, dialect: Dialect, tables: &Tables) -> Vec<Statement> {
+        let mut statements = Vec::new();
+        self.inserts.sort_by_key(|(kind, _)| tables.named(kind).rank);
+        for (kind, records) in &mut self.inserts {
+            let table = tables.named(kind);
+            let mut rest = records.drain(..);
+            while rest.len() > 0 {
+                let rows = match dialect {
+                    Dialect::Sqlite => 1,
+                    Dialect::Postgres => rest.len().min(ROWS_MAX).next_power_of_two(),
+                };
+                let rows = if rows > rest.len() { rows / 2 } else { rows };
+                let params = rest.by_ref().take(rows).flat_map(params).collect();
+                statements.push(Statement::new(table.insert(rows), params));
+            }
+        }
+        let mut changed: Vec<(&Key, &mut Held)> =
+            self.held.iter_mut().filter(|(_, held)| held.waits()).collect();
+        changed.sort_unstable_by_key(|((kind, id), _)| (tables.named(kind).rank, *kind, *id));
+        let mut deletes = Vec::new();
+        for ((kind, id), held) in changed {
+            let next = match std::mem::replace(&mut held.next, Next::Same) {
+                Next::Same => continue,
+                Next::Changed(record) => Some(record),
+                Next::Deleted => None,
+            };
+            let stored = std::mem::replace(&mut held.stored, next);
+            let table = tables.named(kind);
+            match (&stored, &held.stored) {
+                (Some(before), Some(after)) => statements.extend(table.update(before, after)),
+                (Some(_), None) => {
+                    deletes.push(Statement::new(table.delete.clone(), vec![Value::Int(*id)]));
+                }
+                (None, _) => {}
+            }
+        }
+        deletes.reverse();
+        statements.append(&mut deletes);
+        statements.append(&mut self.statements);
+        statements.extend(self.answers.drain(..).map(Kept::insert));
+        self.flushed();
+        statements
+    }
+
+    /// What has been decided so far is the database's to take back.
+    pub fn flushed(&mut self) {
+        self.flushes += 1;
+        for step in &mut self.undo {
+            match step {
+                Undo::Insert(kind, id) => *step = Undo::Inserted(kind, *id),
+                Undo::Statement | Undo::Answer => *step = Undo::Nothing,
+                Undo::Held(..) | Undo::Inserted(..) | Undo::Total(..) | Undo::Nothing => {}
+            }
+        }
+    }
+
+    /// How the totals change, in the order that every writer changes them in.
+    pub fn totals(&self, slot: i64) -> Vec<Statement> {
+        const ADD: &str = "INSERT INTO totals (kind, slot, total) VALUES ($1, $2, $3) \
+                           ON CONFLICT (kind, slot) DO UPDATE SET total = totals.total + excluded.total";
+        let mut totals: Vec<_> = self.totals.iter().filter(|(_, change)| *change != 0).collect();
+        totals.sort_unstable();
+        totals
+            .into_iter()
+            .map(|(kind, change)| {
+                Statement::new(ADD, vec![Value::text(kind), Value::Int(slot), Value::Int(*change)])
+            })
+            .collect()
+    }
+}
+
+fn count(totals: &mut Vec<(&'static str, i64)>, kind: &'static str, change: i64) {
+    match totals.iter_mut().find(|(counted, _)| *counted == kind) {
+        Some((_, total)) => *total += change,
+        None => totals.push((kind, change)),
+    }
+}
+
+/// Id, values and links, as [`crate::table::Table::insert`] wants them.
+fn params(record: Record) -> impl Iterator<Item = Value> {
+    let id = Value::Int(record.key());
+    let links = record.links.into_iter().map(|link| link.map_or(Value::Null, Value::Int));
+    std::iter::once(id).chain(record.values).chain(links)
+}
