@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
 # Every check there is: the same on a laptop and in CI. Installs what is missing, stops at the
-# first failure, and ends with the number of tests that ran.
+# first failure, and ends with the number of tests that ran, on both databases together.
 set -euo pipefail
 cd "$(dirname "$0")"
+
+# Beside a private PostgreSQL, unless somebody has one ready for the tests.
+if [ -z "${TOLLKEEPER_TEST_POSTGRES_URL:-}" ]; then
+  exec scripts/with-postgres ./test.sh "$@"
+fi
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -24,10 +29,15 @@ cargo fmt --all --check
 step "lints"
 cargo clippy --workspace --all-targets --locked -- -D warnings
 
-step "tests"
+step "tests, on SQLite"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-cargo test --workspace --locked 2>&1 | tee "$log"
+TOLLKEEPER_TEST_DATABASE=sqlite cargo test --workspace --locked 2>&1 | tee "$log"
+
+# All but the unit tests, which use no chosen database. (Naming the packages that do use one would
+# build their dependencies once more, with other features.)
+step "tests, on PostgreSQL"
+TOLLKEEPER_TEST_DATABASE=postgres cargo test --workspace --locked --test '*' 2>&1 | tee -a "$log"
 
 step "OpenAPI document is fresh"
 cargo run --quiet --locked -- openapi | diff -u openapi.json - || {
