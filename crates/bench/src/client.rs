@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::cpu::Ticks;
 use crate::figures::{Measurement, Streamed};
 use crate::scenarios::{Request, Scenario};
 use crate::server::ServerProcess;
@@ -61,7 +62,27 @@ pub async fn run(load: Load<'_>, time: Duration) -> anyhow::Result<Measurement> 
     for task in tasks {
         micros.extend(task.await?.with_context(|| scenario.name)?);
     }
-    Ok(Measurement::of(load, micros, started.elapsed()))
+    Ok(measurement(load, micros, started.elapsed()))
+}
+
+/// Sums up the latencies of one measurement.
+fn measurement(load: Load<'_>, mut micros: Vec<u32>, elapsed: Duration) -> Measurement {
+    micros.sort_unstable();
+    let quantile =
+        |per_cent: usize| micros.get(micros.len() * per_cent / 100).copied().unwrap_or_default();
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let per_sec = micros.len() as f64 / elapsed.as_secs_f64();
+    Measurement {
+        scenario: load.scenario,
+        accounts: load.accounts,
+        connections: load.connections,
+        nodes: load.nodes.len(),
+        requests: micros.len() as u64,
+        per_sec,
+        p50_micros: quantile(50),
+        p99_micros: quantile(99),
+        cpu: Ticks::default(),
+    }
 }
 
 /// Asks once for something that is sent while it is made.

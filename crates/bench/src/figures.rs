@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::client::Load;
 use crate::cpu::Ticks;
 use crate::pgbench::Rates;
 use crate::scenarios::Scenario;
@@ -48,29 +47,6 @@ pub struct Report {
     pub peak_memory_mib: Vec<(u64, u64)>,
     /// What the journal does without HTTP.
     pub journal: Option<Journal>,
-}
-
-impl Measurement {
-    /// Sums up the latencies of one measurement.
-    pub fn of(load: Load<'_>, mut micros: Vec<u32>, elapsed: Duration) -> Self {
-        micros.sort_unstable();
-        let quantile = |per_cent: usize| {
-            micros.get(micros.len() * per_cent / 100).copied().unwrap_or_default()
-        };
-        #[expect(clippy::cast_precision_loss, reason = "a rate")]
-        let per_sec = micros.len() as f64 / elapsed.as_secs_f64();
-        Self {
-            scenario: load.scenario,
-            accounts: load.accounts,
-            connections: load.connections,
-            nodes: load.nodes.len(),
-            requests: micros.len() as u64,
-            per_sec,
-            p50_micros: quantile(50),
-            p99_micros: quantile(99),
-            cpu: Ticks::default(),
-        }
-    }
 }
 
 /// What was measured of the journal.

@@ -1,7 +1,10 @@
 //! Where a database is and how it is used.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
+
+use crate::error::OpenError;
 
 /// A database's address, and what it may cost.
 #[derive(Clone)]
@@ -58,4 +61,21 @@ impl fmt::Debug for Database {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Database").finish_non_exhaustive()
     }
+}
+
+/// Makes the directory of a file.
+pub fn make_directory(file: &Path) -> Result<(), OpenError> {
+    let Some(directory) = file.parent().filter(|directory| !directory.exists()) else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(directory)
+        .map_err(|reason| OpenError::Directory { path: directory.display().to_string(), reason })
+}
+
+/// The file of an address `sqlite:PATH`.
+pub fn path_of(url: &str) -> Result<&str, OpenError> {
+    url.strip_prefix("sqlite:")
+        .map(|path| path.strip_prefix("//").unwrap_or(path))
+        .filter(|path| !path.is_empty())
+        .ok_or_else(|| OpenError::Address(url.to_owned()))
 }

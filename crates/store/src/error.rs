@@ -42,12 +42,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The same failure, told to another operation that shared the transaction.
+    /// The same failure, told to another that shared the transaction or the query.
     pub(crate) fn repeated(&self) -> Self {
         match self {
             Self::Busy => Self::Busy,
             Self::Closed => Self::Closed,
+            Self::Deadline => Self::Deadline,
             Self::Unknown => Self::Unknown,
+            Self::Malformed(column) => Self::Malformed(column.clone()),
             Self::Unavailable(reason) => Self::Unavailable(reason.clone()),
             other => Self::Unavailable(other.to_string()),
         }

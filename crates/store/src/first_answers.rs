@@ -1,14 +1,15 @@
 //! First answers to requests that carry an `Idempotency-Key`, kept beside the effects they tell
 //! of: whoever asks again gets the same answer.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use jsonapi::Value;
 
 use crate::error::StoreError;
-use crate::session::{Row, Statement};
-use crate::tx::Tx;
+use crate::session::{Dialect, Row, Statement};
+use crate::table::insert_rows;
 
 /// What was answered to the first request with a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,11 +37,41 @@ pub struct Kept {
     pub created_at: Timestamp,
 }
 
+const COLUMNS: [(&str, &str); 9] = [
+    ("operator_id", "bigint"),
+    ("key", "text"),
+    ("fingerprint", "text"),
+    ("status", "bigint"),
+    ("content_type", "text"),
+    ("location", "text"),
+    ("tagged", "boolean"),
+    ("body", "text"),
+    ("created_at", "timestamptz"),
+];
+
 impl Kept {
-    pub fn insert(self) -> Statement {
+    /// Writes answers down.
+    pub fn insert(dialect: Dialect, answers: impl Iterator<Item = Self>) -> Vec<Statement> {
+        let mut rows = answers.map(Self::row).peekable();
+        match dialect {
+            _ if rows.peek().is_none() => Vec::new(),
+            Dialect::Sqlite => {
+                let sql = "INSERT INTO first_answers (operator_id, key, fingerprint, status, \
+                           content_type, location, tagged, body, created_at) \
+                           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+                rows.map(|row| Statement::new(sql, row.to_vec())).collect()
+            }
+            Dialect::Postgres => {
+                let sql = insert_rows("first_answers", &COLUMNS);
+                vec![Statement::of_rows(sql, COLUMNS.len(), rows.flatten())]
+            }
+        }
+    }
+
+    fn row(self) -> [Value; COLUMNS.len()] {
         let text = |text: Option<String>| text.map_or(Value::Null, Value::text);
         let FirstAnswer { fingerprint, status, content_type, location, tagged, body } = self.answer;
-        let params = vec![
+        [
             Value::Int(self.operator),
             Value::text(self.key),
             Value::text(hex(&fingerprint)),
@@ -50,23 +81,36 @@ impl Kept {
             Value::Bool(tagged),
             Value::text(String::from_utf8_lossy(&body)),
             Value::Time(self.created_at),
-        ];
-        let sql = "INSERT INTO first_answers (operator_id, key, fingerprint, status, content_type, \
-                   location, tagged, body, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-        Statement::new(sql, params)
+        ]
     }
 }
 
-fn first_answer(row: Row<'_>) -> Result<FirstAnswer, StoreError> {
-    let malformed = || StoreError::Malformed("first_answers".to_owned());
-    Ok(FirstAnswer {
-        fingerprint: from_hex(&row.text(0)?).ok_or_else(malformed)?,
-        status: u16::try_from(row.int(1)?).map_err(|_| malformed())?,
-        content_type: row.optional_text(2)?,
-        location: row.optional_text(3)?,
-        tagged: row.bool(4)?,
-        body: row.text(5)?.into_bytes(),
-    })
+impl FirstAnswer {
+    /// The answers under these keys, to be read with [`Self::with_key`].
+    pub(crate) fn of(keys: &BTreeSet<(i64, String)>) -> Statement {
+        let sql = "SELECT fingerprint, status, content_type, location, tagged, body, \
+                   operator_id, key FROM first_answers \
+                   WHERE (operator_id, key) IN (SELECT * FROM unnest($1::bigint[], $2::text[]))";
+        let rows =
+            keys.iter().flat_map(|(operator, key)| [Value::Int(*operator), Value::text(key)]);
+        Statement::of_rows(sql, 2, rows)
+    }
+
+    pub(crate) fn with_key(row: Row<'_>) -> Result<((i64, String), Self), StoreError> {
+        Ok(((row.int(6)?, row.text(7)?), Self::read(row)?))
+    }
+
+    pub(crate) fn read(row: Row<'_>) -> Result<Self, StoreError> {
+        let malformed = || StoreError::Malformed("first_answers".to_owned());
+        Ok(Self {
+            fingerprint: from_hex(&row.text(0)?).ok_or_else(malformed)?,
+            status: u16::try_from(row.int(1)?).map_err(|_| malformed())?,
+            content_type: row.optional_text(2)?,
+            location: row.optional_text(3)?,
+            tagged: row.bool(4)?,
+            body: row.text(5)?.into_bytes(),
+        })
+    }
 }
 
 fn hex(bytes: &[u8; 32]) -> String {
@@ -87,60 +131,4 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
     }
     Some(bytes)
-}
-
-impl Tx {
-    /// What was answered to this operator's first request with this key.
-    ///
-    /// # Errors
-    /// When the statement fails.
-    pub async fn first_answer(
-        &mut self,
-        operator: i64,
-        key: &str,
-    ) -> Result<Option<FirstAnswer>, StoreError> {
-        if let Some(answer) = self.work.answer(operator, key) {
-            return Ok(Some(answer.clone()));
-        }
-        let sql = "SELECT fingerprint, status, content_type, location, tagged, body \
-                   FROM first_answers WHERE operator_id = $1 AND key = $2";
-        self.read_one(sql, &[Value::Int(operator), Value::text(key)], first_answer).await
-    }
-
-    /// Keeps the answer to this operator's first request with this key; its body is UTF-8.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] when there is one already, though perhaps only later: then the
-    /// operation runs again.
-    pub async fn keep_answer(
-        &mut self,
-        operator: i64,
-        key: &str,
-        answer: &FirstAnswer,
-        created_at: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mark = self.work.mark();
-        let (key, answer) = (key.to_owned(), answer.clone());
-        self.work.keep_answer(Kept { operator, key, answer, created_at });
-        let kept = self.write_through(mark).await;
-        if matches!(kept, Err(StoreError::Conflict)) {
-            // Another node has just answered this key: its answer is found when all run again.
-            self.repeat();
-        }
-        kept
-    }
-
-    /// Forgets up to `limit` answers given before `cutoff`, the oldest first; says how many.
-    ///
-    /// # Errors
-    /// When the statement fails.
-    pub async fn forget_answers(
-        &mut self,
-        cutoff: Timestamp,
-        limit: u32,
-    ) -> Result<usize, StoreError> {
-        let sql = "DELETE FROM first_answers WHERE id IN (SELECT id FROM first_answers \
-                   WHERE created_at < $1 ORDER BY created_at LIMIT $2)";
-        self.execute(sql, &[Value::Time(cutoff), Value::Int(i64::from(limit))]).await
-    }
 }

@@ -6,6 +6,8 @@
 //! refuses what they decided together, all run again, each in a savepoint: who fails fails alone.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::ops::AsyncFn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,11 +18,12 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::StoreError;
+use crate::fetch::Needs;
 use crate::postgres;
 use crate::session::Session;
 use crate::sqlite::connection::Place;
 use crate::table::Tables;
-use crate::tx::{Fate, Target, Tx};
+use crate::tx::{Fate, Tx};
 
 /// Operations that may wait before new ones are turned away.
 const QUEUE_MAX: usize = 2048;
@@ -81,10 +84,10 @@ where
     }
 }
 
-/// A job, the row that it will change, and where its caller waits.
+/// A job, what it needs, and where its caller waits.
 struct Queued {
     job: Box<dyn Job>,
-    target: Option<Target>,
+    needs: Needs,
     runtime: Handle,
 }
 
@@ -100,9 +103,10 @@ impl Lane {
     pub fn start(source: Source, tables: Arc<Tables>, slot: i64) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let mut builder = Builder::new_current_thread();
-        if matches!(source, Source::Postgres(_)) {
-            builder.enable_all();
-        }
+        match source {
+            Source::Sqlite(_) => builder.enable_time(),
+            Source::Postgres(_) => builder.enable_all(),
+        };
         let runtime = builder.build()?;
         let writer = Writer::new(source, tables, slot);
         let thread = std::thread::Builder::new()
@@ -117,7 +121,7 @@ impl Lane {
     }
 
     /// Runs an operation and answers once it is durable, or refused.
-    pub async fn write<T, E, F>(&self, target: Option<Target>, operation: F) -> Result<T, E>
+    pub async fn write<T, E, F>(&self, needs: Needs, operation: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -126,7 +130,7 @@ impl Lane {
         let (answer, answered) = oneshot::channel();
         let job = Box::new(Waiting { operation, result: None, answer });
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
-        queue.try_send(Queued { job, target, runtime: Handle::current() }).map_err(|error| {
+        queue.try_send(Queued { job, needs, runtime: Handle::current() }).map_err(|error| {
             match error {
                 mpsc::error::TrySendError::Full(_) => StoreError::Busy,
                 mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
@@ -155,6 +159,8 @@ struct Writer {
     tables: Arc<Tables>,
     slot: i64,
     tx: Option<Tx>,
+    /// For how many of those that wait the next transaction has begun already.
+    begun: usize,
     /// Whether the last shared transaction failed.
     failing: bool,
 }
@@ -169,7 +175,7 @@ impl Writer {
             }
             Source::Postgres(pool) => (Some(pool), None, None),
         };
-        Self { pool, place, tables, slot, tx, failing: false }
+        Self { pool, place, tables, slot, tx, begun: 0, failing: false }
     }
 
     async fn run(mut self, mut jobs: mpsc::Receiver<Queued>) {
@@ -181,41 +187,49 @@ impl Writer {
                     None => return,
                 }
             }
-            while waiting.len() < BATCH_MAX
-                && let Ok(next) = jobs.try_recv()
-            {
-                waiting.push_back(next);
-            }
-            let (done, committed) = self.commit(waiting.make_contiguous()).await;
-            self.log_change(&committed);
-            answer(waiting.drain(..done).collect(), committed);
+            let ended = self.commit(&mut waiting, &mut jobs).await;
+            self.log_change(&ended);
         }
     }
 
     /// Commits as many of the waiting operations as can share a transaction, the first of them at
-    /// least; says how many, and whether they are durable.
-    async fn commit(&mut self, waiting: &mut [Queued]) -> (usize, Result<(), StoreError>) {
-        let mut count = waiting.len();
-        let mut careful = false;
+    /// least, and answers them.
+    async fn commit(
+        &mut self,
+        waiting: &mut VecDeque<Queued>,
+        jobs: &mut mpsc::Receiver<Queued>,
+    ) -> Result<(), StoreError> {
+        receive(waiting, jobs);
+        let begun = std::mem::take(&mut self.begun);
+        let count = if begun > 0 { begun } else { waiting.len() };
+        let mut run = Run { count, is_begun: begun > 0, is_careful: false, is_closed: false };
         let mut wait = REPEAT_AFTER;
         for _ in 0..REPEATS_MAX {
             let ended = match self.connect().await {
-                Ok(tx) => run_batch(tx, &mut waiting[..count], careful).await,
+                Ok(tx) => run.end(tx, waiting, jobs).await,
                 Err(error) => Err(error),
             };
+            run.is_begun = false;
             match ended {
-                Ok(Ended::Committed(done)) => return (done, Ok(())),
-                Ok(Ended::FirstWantsOtherRows) => count = 1,
-                Ok(Ended::Refused) if !careful => careful = true,
-                Ok(Ended::Refused) => {
-                    // Only at PostgreSQL are there others that could be in the way.
-                    tokio::time::sleep(wait).await;
+                Ok(Ended::Committed { begun }) => {
+                    self.begun = begun;
+                    return Ok(());
+                }
+                Ok(Ended::FirstWantsOtherRows) => (run.count, run.is_closed) = (1, true),
+                Ok(Ended::Refused) if !run.is_careful => run.is_careful = true,
+                Ok(Ended::Refused | Ended::Collided) => {
+                    tokio::time::sleep(wait + jitter(wait)).await;
                     wait *= 2;
                 }
-                Err(error) => return (count, Err(error)),
+                Err(error) => {
+                    answer(waiting.drain(..run.count).collect(), Err(error.repeated()));
+                    return Err(error);
+                }
             }
         }
-        (count, Err(StoreError::Unavailable("others are writing the same rows".to_owned())))
+        let error = StoreError::Unavailable("others are writing the same rows".to_owned());
+        answer(waiting.drain(..run.count).collect(), Err(error.repeated()));
+        Err(error)
     }
 
     /// The transaction to work in, on a connection that is there.
@@ -250,58 +264,122 @@ impl Writer {
 
 /// How a shared transaction ended.
 enum Ended {
-    /// So many operations are durable.
-    Committed(usize),
+    /// Its operations are durable, and answered; for so many more, a transaction has begun.
+    Committed { begun: usize },
     /// It must run again, each operation by itself.
     Refused,
+    /// It must run again, when whoever is in the way may have ended.
+    Collided,
     /// It must run again without the rows that the first operation's neighbours want.
     FirstWantsOtherRows,
 }
 
-async fn run_batch(tx: &mut Tx, batch: &mut [Queued], careful: bool) -> Result<Ended, StoreError> {
-    let ended = run_and_commit(tx, batch, careful).await;
-    if !matches!(ended, Ok(Ended::Committed(_))) && !tx.session.is_useless() {
-        let rolled_back = tx.rollback().await;
-        if ended.is_ok() {
-            rolled_back?;
-        }
+/// Takes what has come in the meantime.
+fn receive(waiting: &mut VecDeque<Queued>, jobs: &mut mpsc::Receiver<Queued>) {
+    while waiting.len() < BATCH_MAX
+        && let Ok(next) = jobs.try_recv()
+    {
+        waiting.push_back(next);
     }
-    ended
 }
 
-async fn run_and_commit(
-    tx: &mut Tx,
-    batch: &mut [Queued],
-    careful: bool,
-) -> Result<Ended, StoreError> {
-    let targets: Vec<Target> = batch.iter().filter_map(|queued| queued.target).collect();
-    match tx.begin(careful, batch.len(), &targets).await {
-        // It locks rows already.
-        Err(StoreError::Serialization) => return Ok(Ended::Refused),
-        begun => begun?,
-    }
-    let mut done = 0;
-    for queued in batch {
-        queued.job.run(tx).await;
-        if tx.session.is_useless() {
-            let reason = "the connection was lost, or leads to a server that takes no writes";
-            return Err(StoreError::Unavailable(reason.to_owned()));
+/// How operations are run that share a transaction.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    /// The first so many of those that wait.
+    count: usize,
+    /// Whether their transaction has begun.
+    is_begun: bool,
+    /// Each by itself.
+    is_careful: bool,
+    /// Whether nobody may join.
+    is_closed: bool,
+}
+
+impl Run {
+    /// Runs the operations and takes back what cannot be committed.
+    async fn end(
+        &mut self,
+        tx: &mut Tx,
+        waiting: &mut VecDeque<Queued>,
+        jobs: &mut mpsc::Receiver<Queued>,
+    ) -> Result<Ended, StoreError> {
+        let ended = self.commit(tx, waiting, jobs).await;
+        if !matches!(ended, Ok(Ended::Committed { .. })) && !tx.session.is_useless() {
+            let rolled_back = tx.rollback().await;
+            if ended.is_ok() {
+                rolled_back?;
+            }
         }
-        match tx.fate() {
-            Fate::Good => done += 1,
-            Fate::Repeat => return Ok(Ended::Refused),
-            Fate::OutOfOrder if done == 0 => return Ok(Ended::FirstWantsOtherRows),
-            // It begins the next transaction.
-            Fate::OutOfOrder => break,
+        ended
+    }
+
+    async fn commit(
+        &mut self,
+        tx: &mut Tx,
+        waiting: &mut VecDeque<Queued>,
+        jobs: &mut mpsc::Receiver<Queued>,
+    ) -> Result<Ended, StoreError> {
+        if !self.is_begun {
+            let needs = waiting.iter().take(self.count).map(|queued| &queued.needs);
+            match tx.begin(self.is_careful, self.count, needs).await {
+                // It locks rows already.
+                Err(StoreError::Serialization) => return Ok(Ended::Collided),
+                begun => begun?,
+            }
+        }
+        if !self.is_closed {
+            // Who came while the others' rows were read joins, if nothing else has to be read.
+            receive(waiting, jobs);
+            let joins = |queued: &&Queued| tx.has(&queued.needs);
+            self.count += waiting.iter().skip(self.count).take_while(joins).count();
+            tx.expect(self.count);
+        }
+        let mut done = 0;
+        for queued in waiting.iter_mut().take(self.count) {
+            queued.job.run(tx).await;
+            if tx.session.is_useless() {
+                let reason = "the connection was lost, or leads to a server that takes no writes";
+                return Err(StoreError::Unavailable(reason.to_owned()));
+            }
+            match tx.fate() {
+                Fate::Good => done += 1,
+                Fate::Collided => return Ok(Ended::Collided),
+                Fate::Repeat => return Ok(Ended::Refused),
+                Fate::OutOfOrder if done == 0 => return Ok(Ended::FirstWantsOtherRows),
+                // It begins the next transaction.
+                Fate::OutOfOrder => break,
+            }
+        }
+        receive(waiting, jobs);
+        let begun = waiting.len() - done;
+        let needs = waiting.iter().skip(done).map(|queued| &queued.needs);
+        let fetch = (begun > 0 && tx.is_remote()).then(|| tx.fetch(begun, needs));
+        let mut answer = || answer(waiting.drain(..done).collect(), Ok(()));
+        let committed = match fetch {
+            // The answer is not waited for: the database has something to do in the meantime.
+            Some(fetch) => tx.commit_and_begin(begun, fetch, answer).await,
+            None => tx.commit().await.map(|()| {
+                answer();
+                false
+            }),
+        };
+        match committed {
+            Ok(is_begun) => Ok(Ended::Committed { begun: if is_begun { begun } else { 0 } }),
+            Err(StoreError::Serialization) => Ok(Ended::Collided),
+            Err(StoreError::Conflict | StoreError::Statement(_)) if !self.is_careful => {
+                Ok(Ended::Refused)
+            }
+            Err(_) if tx.session.is_closed() => Err(StoreError::Unknown),
+            Err(error) => Err(error),
         }
     }
-    match tx.commit().await {
-        Ok(()) => Ok(Ended::Committed(done)),
-        Err(StoreError::Serialization) => Ok(Ended::Refused),
-        Err(StoreError::Conflict | StoreError::Statement(_)) if !careful => Ok(Ended::Refused),
-        Err(_) if tx.session.is_closed() => Err(StoreError::Unknown),
-        Err(error) => Err(error),
-    }
+}
+
+/// Up to `wait`, by chance: those that have collided must not meet again.
+fn jitter(wait: Duration) -> Duration {
+    let chance = RandomState::new().hash_one(()) % 1024;
+    wait * u32::try_from(chance).unwrap_or_default() / 1024
 }
 
 fn answer(batch: Vec<Queued>, committed: Result<(), StoreError>) {
@@ -335,17 +413,17 @@ mod tests {
     {
         let (answer, answered) = oneshot::channel();
         let job = Box::new(Waiting { operation, result: None, answer });
-        (Queued { job, target: None, runtime: Handle::current() }, answered)
+        (Queued { job, needs: Needs::default(), runtime: Handle::current() }, answered)
     }
 
     async fn ends(
         writer: &mut Writer,
         batch: Vec<(Queued, oneshot::Receiver<Result<(), StoreError>>)>,
     ) -> Vec<bool> {
-        let (mut waiting, answered): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        let (done, committed) = writer.commit(&mut waiting).await;
-        assert_eq!(done, waiting.len());
-        answer(waiting, committed);
+        let (mut waiting, answered): (VecDeque<_>, Vec<_>) = batch.into_iter().unzip();
+        let (_, mut nobody) = mpsc::channel(1);
+        let _ = writer.commit(&mut waiting, &mut nobody).await;
+        assert!(waiting.is_empty());
         let mut ends = Vec::new();
         for answer in answered {
             ends.push(answer.await.expect("an answer").is_ok());

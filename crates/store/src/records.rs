@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use jsonapi::{Id, Kind, Record, Resource, Value};
+use jsonapi::{Id, Record, Resource, Value};
 
 use crate::error::StoreError;
-use crate::session::{Dialect, Statement};
-use crate::table::Table;
+use crate::table::list_name;
 use crate::tx::Tx;
+use crate::work::Known;
 
 impl Tx {
     /// The definition of this type.
@@ -42,11 +42,10 @@ impl Tx {
         resource: &'static Resource,
         id: i64,
     ) -> Result<Option<Record>, StoreError> {
-        if let Some(held) = self.work.held((resource.kind, id)) {
-            return Ok(held.now().cloned());
-        }
-        if self.work.inserts(resource.kind).iter().any(|record| record.key() == id) {
-            self.flush().await?;
+        match self.known(resource.kind, id).await? {
+            Known::There(record) => return Ok(Some(record)),
+            Known::Absent => return Ok(None),
+            Known::Not => {}
         }
         let tables = Arc::clone(&self.tables);
         let table = tables.of(resource);
@@ -66,7 +65,10 @@ impl Tx {
     ) -> Result<Option<Record>, StoreError> {
         let tables = Arc::clone(&self.tables);
         let table = tables.of(resource);
-        self.settle(table, table.position(attribute)).await?;
+        let changes = self.work.changes(resource.kind, changes(table.position(attribute)));
+        if changes || !self.work.inserts(resource.kind).is_empty() {
+            self.flush().await?;
+        }
         let column = table.named(attribute);
         let sql = format!("SELECT id FROM {} WHERE {column} = $1", table.name);
         let keys = self.read_keys(&sql, std::slice::from_ref(value)).await?;
@@ -121,7 +123,16 @@ impl Tx {
     ) -> Result<bool, StoreError> {
         let tables = Arc::clone(&self.tables);
         let table = tables.of(resource);
-        self.settle(table, Some(attribute)).await?;
+        if self.work.changes(resource.kind, changes(Some(attribute))) {
+            self.flush().await?;
+        }
+        let waiting = self.work.inserts(resource.kind).iter().find(|record| {
+            record.values[attribute] == *value
+                && within.is_none_or(|(link, key)| record.links[link] == Some(key))
+        });
+        if let Some(owner) = waiting {
+            return Ok(Some(owner.key()) != except);
+        }
         let mut sql =
             format!("SELECT id FROM {} WHERE {} = $1", table.name, table.columns[attribute]);
         let mut params = vec![value.clone()];
@@ -137,8 +148,12 @@ impl Tx {
     ///
     /// # Errors
     /// When the statement fails.
-    pub async fn exists(&mut self, kind: &str, id: i64) -> Result<bool, StoreError> {
-        self.flush().await?;
+    pub async fn exists(&mut self, kind: &'static str, id: i64) -> Result<bool, StoreError> {
+        match self.known(kind, id).await? {
+            Known::There(_) => return Ok(true),
+            Known::Absent => return Ok(false),
+            Known::Not => {}
+        }
         let sql = format!("SELECT 1 FROM {} WHERE id = $1", self.tables.named(kind).name);
         Ok(self.read_one(&sql, &[Value::Int(id)], |_| Ok(())).await?.is_some())
     }
@@ -213,10 +228,7 @@ impl Tx {
         let id = record.key();
         self.follow(resource, None, Some(record));
         self.work.insert(resource.kind, record.clone());
-        if self.session.dialect() == Dialect::Postgres {
-            let pass = self.tables.of(resource).pass_id.clone();
-            self.work.statement(Statement::new(pass, vec![Value::Int(id)]));
-        }
+        self.work.pass(resource.kind, id);
         self.pass_id(resource.kind, id);
         self.write_through(mark).await
     }
@@ -265,7 +277,6 @@ impl Tx {
         cutoff: Timestamp,
         limit: u32,
     ) -> Result<usize, StoreError> {
-        self.flush().await?;
         let tables = Arc::clone(&self.tables);
         let table = tables.of(resource);
         let (name, column) = (&table.name, table.named(attribute));
@@ -289,29 +300,18 @@ impl Tx {
         relationship: &str,
         id: i64,
     ) -> Result<(), StoreError> {
-        self.flush().await?;
         let tables = Arc::clone(&self.tables);
         let table = tables.of(resource);
         let sql = format!("DELETE FROM {} WHERE {} = $1", table.name, table.key(relationship));
         let deleted = self.execute(&sql, &[Value::Int(id)]).await?;
+        if let Some(position) = resource.relationship(relationship) {
+            self.work.gone(resource.kind, position, id);
+        }
         self.work.count(resource.kind, -i64::try_from(deleted).unwrap_or(i64::MAX));
         Ok(())
     }
 
-    /// Writes what a query by this attribute must see.
-    async fn settle(&mut self, table: &Table, attribute: Option<usize>) -> Result<(), StoreError> {
-        let kind = table.resource.kind;
-        let matters = |before: &Record, after: &Record| match attribute {
-            Some(position) => before.values[position] != after.values[position],
-            None => true,
-        };
-        if self.work.inserts(kind).is_empty() && !self.work.changes(kind, matters) {
-            return Ok(());
-        }
-        self.flush().await
-    }
-
-    /// Keeps what follows from records: the totals, and who is named in which id list.
+    /// Keeps what follows from records: the totals.
     fn follow(
         &mut self,
         resource: &'static Resource,
@@ -322,42 +322,13 @@ impl Tx {
             i64::from(record.is_some_and(|record| resource.shows(record)))
         };
         self.work.count(resource.kind, seen(after) - seen(before));
-        let lists = resource.attributes.iter().enumerate();
-        for (position, attribute) in
-            lists.filter(|(_, attribute)| matches!(attribute.kind, Kind::IdList))
-        {
-            let members = |record: Option<&Record>| match record.map(|r| &r.values[position]) {
-                Some(Value::Ids(ids)) => ids.clone(),
-                _ => Vec::new(),
-            };
-            let (old, new) = (members(before), members(after));
-            if old == new {
-                continue;
-            }
-            let Some(record) = before.or(after).map(Record::key) else { continue };
-            let list = list_name(resource.kind, attribute.name);
-            let mut change = |sql: &'static str, member: i64| {
-                let params = vec![list.clone(), Value::Int(member), Value::Int(record)];
-                self.work.statement(Statement::new(sql, params));
-            };
-            for member in old.iter().filter(|id| !new.contains(id)) {
-                change(
-                    "DELETE FROM list_members \
-                     WHERE list = $1 AND member_id = $2 AND record_id = $3",
-                    *member,
-                );
-            }
-            for member in new.iter().filter(|id| !old.contains(id)) {
-                change(
-                    "INSERT INTO list_members (list, member_id, record_id) VALUES ($1, $2, $3) \
-                     ON CONFLICT DO NOTHING",
-                    *member,
-                );
-            }
-        }
     }
 }
 
-fn list_name(kind: &str, attribute: &str) -> Value {
-    Value::text(format!("{kind}.{attribute}"))
+/// Whether a change is one of this attribute, or any.
+fn changes(attribute: Option<usize>) -> impl Fn(&Record, &Record) -> bool {
+    move |before, after| match attribute {
+        Some(position) => before.values[position] != after.values[position],
+        None => true,
+    }
 }

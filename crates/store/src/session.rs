@@ -4,6 +4,7 @@
 //! SQLite answers at once, so a future of its session never waits.
 
 use std::borrow::Cow;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -13,6 +14,7 @@ use deadpool_postgres::Object;
 use futures_util::{TryStreamExt as _, pin_mut, poll};
 use jsonapi::{Kind, Value};
 use rusqlite::Connection;
+use tokio_postgres::RowStream;
 use tokio_postgres::error::SqlState;
 
 use crate::error::{StoreError, is_last_word};
@@ -57,11 +59,37 @@ pub struct Postgres {
 pub struct Statement {
     pub sql: Cow<'static, str>,
     pub params: Vec<Value>,
+    /// Of a statement for many rows, how many parameters each of them has: PostgreSQL gets each
+    /// column as an array.
+    width: Option<usize>,
 }
 
 impl Statement {
     pub fn new(sql: impl Into<Cow<'static, str>>, params: Vec<Value>) -> Self {
-        Self { sql: sql.into(), params }
+        Self { sql: sql.into(), params, width: None }
+    }
+
+    /// A statement of PostgreSQL's that takes rows of so many columns, as
+    /// [`crate::table::insert_rows`] makes it.
+    pub fn of_rows(
+        sql: impl Into<Cow<'static, str>>,
+        width: usize,
+        rows: impl IntoIterator<Item = Value>,
+    ) -> Self {
+        Self { sql: sql.into(), params: rows.into_iter().collect(), width: Some(width) }
+    }
+
+    /// The parameters as PostgreSQL gets them.
+    fn sent(&self) -> Vec<Param<'_>> {
+        match self.width {
+            None => self.params.iter().map(Param::One).collect(),
+            Some(width) => (0..width)
+                .map(|column| Param::Column {
+                    values: self.params.get(column..).unwrap_or_default(),
+                    width,
+                })
+                .collect(),
+        }
     }
 }
 
@@ -125,21 +153,7 @@ impl Session {
             Self::Postgres(postgres) => {
                 let prepared = postgres.prepare_all(statements).await?;
                 let client = postgres.client().ok_or(StoreError::Closed)?;
-                let mut sent: Vec<_> = prepared
-                    .iter()
-                    .zip(statements)
-                    .map(|(prepared, statement)| {
-                        Box::pin(client.execute_raw(prepared, statement.params.iter().map(Param)))
-                    })
-                    .collect();
-                // The first poll sends: in order, and all before the first answer is awaited.
-                let mut first = Ok(());
-                for answer in in_order(&mut sent).await {
-                    if first.is_ok() {
-                        first = answer.map(|_| ());
-                    }
-                }
-                first.map_err(|error| postgres.failed(error))
+                postgres.all(start(execute(client, &prepared, statements)).await).await
             }
         }
     }
@@ -174,6 +188,29 @@ impl Session {
                     visit(Row::Postgres(&row))?;
                 }
                 Ok(())
+            }
+        }
+    }
+
+    /// Asks queries in their order, without waiting for one before the next is sent, and visits
+    /// the rows that each of them finds; says the position of the query with each.
+    pub async fn read_all(
+        &self,
+        queries: &[Statement],
+        mut visit: impl FnMut(usize, Row<'_>) -> Result<(), StoreError> + Send,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => {
+                for (position, query) in queries.iter().enumerate() {
+                    self.read(&query.sql, &query.params, |row| visit(position, row)).await?;
+                }
+                Ok(())
+            }
+            Self::Postgres(postgres) => {
+                let prepared = postgres.prepare_all(queries).await?;
+                let client = postgres.client().ok_or(StoreError::Closed)?;
+                let asked = start(query(client, &prepared, queries)).await;
+                postgres.visit_all(asked, visit).await
             }
         }
     }
@@ -262,6 +299,34 @@ impl Session {
         Ok(())
     }
 
+    /// As [`Self::commit`]; begins another transaction at once and asks these queries in it, without
+    /// waiting for the answer to the first. When that is there, `committed` is called; the inner
+    /// result is that of the queries, which others may keep waiting.
+    pub async fn commit_and_begin(
+        &self,
+        mut statements: Vec<Statement>,
+        committed: impl FnOnce(),
+        queries: &[Statement],
+        visit: impl FnMut(usize, Row<'_>) -> Result<(), StoreError> + Send,
+    ) -> Result<Result<(), StoreError>, StoreError> {
+        let Self::Postgres(postgres) = self else {
+            self.commit(statements).await?;
+            committed();
+            self.begin_writing().await?;
+            return Ok(self.read_all(queries, visit).await);
+        };
+        statements.push(Statement::new("COMMIT", Vec::new()));
+        let to_write = postgres.prepare_all(&statements).await?;
+        let to_ask = postgres.prepare_all(queries).await?;
+        let client = postgres.client().ok_or(StoreError::Closed)?;
+        let written = start(execute(client, &to_write, &statements)).await;
+        postgres.send("BEGIN").await?;
+        let asked = start(query(client, &to_ask, queries)).await;
+        postgres.all(written).await?;
+        committed();
+        Ok(postgres.visit_all(asked, visit).await)
+    }
+
     /// Takes a transaction back, if there still is one.
     pub async fn rollback(&self) -> Result<(), StoreError> {
         match self {
@@ -273,7 +338,10 @@ impl Session {
                 Ok(())
             }
             Self::Postgres(postgres) => {
-                postgres.batch("ROLLBACK").await?;
+                if let Err(error) = postgres.batch("ROLLBACK").await {
+                    postgres.is_useless.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
                 postgres.in_transaction.store(false, Ordering::Relaxed);
                 Ok(())
             }
@@ -306,23 +374,78 @@ fn sqlite_execute(connection: &Connection, sql: &str, params: &[Value]) -> Resul
     Ok(changed as u64)
 }
 
-/// Starts all futures in their order, then waits for each.
-async fn in_order<F: Future + Unpin>(futures: &mut [F]) -> Vec<F::Output> {
-    let mut begun = Vec::with_capacity(futures.len());
-    for future in &mut *futures {
-        begun.push(poll!(future));
+/// Futures of the same kind that are started in their order before the first is awaited.
+struct Started<F: Future> {
+    futures: Vec<Pin<Box<F>>>,
+    polled: Vec<Poll<F::Output>>,
+}
+
+/// Polls each once: a request to PostgreSQL is sent by that.
+async fn start<F: Future>(futures: impl Iterator<Item = F>) -> Started<F> {
+    let mut started = Started { futures: futures.map(Box::pin).collect(), polled: Vec::new() };
+    for future in &mut started.futures {
+        started.polled.push(poll!(future));
     }
-    let mut outputs = Vec::with_capacity(futures.len());
-    for (future, begun) in futures.iter_mut().zip(begun) {
-        outputs.push(match begun {
-            Poll::Ready(output) => output,
-            Poll::Pending => future.await,
-        });
+    started
+}
+
+impl<F: Future> Started<F> {
+    async fn outputs(self) -> Vec<F::Output> {
+        let mut outputs = Vec::with_capacity(self.polled.len());
+        for (future, polled) in self.futures.into_iter().zip(self.polled) {
+            outputs.push(match polled {
+                Poll::Ready(output) => output,
+                Poll::Pending => future.await,
+            });
+        }
+        outputs
     }
-    outputs
+}
+
+fn execute<'a>(
+    client: &'a Object,
+    prepared: &'a [tokio_postgres::Statement],
+    statements: &'a [Statement],
+) -> impl Iterator<Item = impl Future<Output = Result<u64, tokio_postgres::Error>> + 'a> {
+    let both = prepared.iter().zip(statements);
+    both.map(|(prepared, statement)| client.execute_raw(prepared, statement.sent()))
+}
+
+fn query<'a>(
+    client: &'a Object,
+    prepared: &'a [tokio_postgres::Statement],
+    queries: &'a [Statement],
+) -> impl Iterator<Item = impl Future<Output = Result<RowStream, tokio_postgres::Error>> + 'a> {
+    let both = prepared.iter().zip(queries);
+    both.map(|(prepared, query)| client.query_raw(prepared, query.sent()))
 }
 
 impl Postgres {
+    /// Whether all has worked; if not, the first error.
+    async fn all(
+        &self,
+        executed: Started<impl Future<Output = Result<u64, tokio_postgres::Error>>>,
+    ) -> Result<(), StoreError> {
+        let mut outputs = executed.outputs().await.into_iter();
+        let done = outputs.try_for_each(|output| output.map(|_| ()));
+        done.map_err(|error| self.failed(error))
+    }
+
+    async fn visit_all(
+        &self,
+        asked: Started<impl Future<Output = Result<RowStream, tokio_postgres::Error>>>,
+        mut visit: impl FnMut(usize, Row<'_>) -> Result<(), StoreError> + Send,
+    ) -> Result<(), StoreError> {
+        for (position, answer) in asked.outputs().await.into_iter().enumerate() {
+            let rows = answer.map_err(|error| self.failed(error))?;
+            pin_mut!(rows);
+            while let Some(row) = rows.try_next().await.map_err(|error| self.failed(error))? {
+                visit(position, Row::Postgres(&row))?;
+            }
+        }
+        Ok(())
+    }
+
     fn client(&self) -> Option<&Object> {
         self.client.as_ref()
     }
@@ -353,22 +476,18 @@ impl Postgres {
     async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
         let statement = self.prepare(sql).await?;
         let client = self.client().ok_or(StoreError::Closed)?;
-        let executed = client.execute_raw(&statement, params.iter().map(Param)).await;
+        let executed = client.execute_raw(&statement, params.iter().map(Param::One)).await;
         executed.map_err(|error| self.failed(error))
     }
 
-    async fn query(
-        &self,
-        sql: &str,
-        params: &[Value],
-    ) -> Result<tokio_postgres::RowStream, StoreError> {
+    async fn query(&self, sql: &str, params: &[Value]) -> Result<RowStream, StoreError> {
         let client = self.client().ok_or(StoreError::Closed)?;
         let statement = if params.len() > PARAMS_KEPT_MAX {
             client.prepare(sql).await.map_err(|error| self.failed(error))?
         } else {
             self.prepare(sql).await?
         };
-        let rows = client.query_raw(&statement, params.iter().map(Param)).await;
+        let rows = client.query_raw(&statement, params.iter().map(Param::One)).await;
         rows.map_err(|error| self.failed(error))
     }
 

@@ -12,15 +12,17 @@ use jsonapi::{Api, Include, Included, Listing, Record, Resource};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::copy;
-use crate::database::Database;
+use crate::database::{Database, make_directory, path_of};
 use crate::error::{OpenError, StoreError};
+use crate::fetch::Needs;
 use crate::lane::{Lane, Source};
 use crate::listing::{self, Reading};
+use crate::lookups::Lookups;
+use crate::mark;
 use crate::migrations;
 use crate::operators::{self, Operator};
 use crate::postgres;
-use crate::postgres::connect::Server;
+use crate::postgres::connect::{Asked, Server};
 use crate::postgres::replica::Replica;
 use crate::session::Session;
 use crate::snapshot::Snapshot;
@@ -28,7 +30,7 @@ use crate::sqlite::connection;
 use crate::sqlite::pool::Pool;
 use crate::table::Tables;
 use crate::throttles::{self, Failures};
-use crate::tx::{Target, Tx};
+use crate::tx::Tx;
 
 /// How long a list query may run before it is answered with 503.
 const QUERY_MAX: Duration = Duration::from_secs(10);
@@ -52,8 +54,15 @@ pub struct Store {
 /// Where reading connections come from.
 #[derive(Clone, Debug)]
 enum Readers {
-    Sqlite { pool: Arc<Pool>, path: PathBuf },
-    Postgres { primary: Arc<postgres::pool::Pool>, replica: Option<Arc<Replica>> },
+    Sqlite {
+        pool: Arc<Pool>,
+        path: PathBuf,
+    },
+    Postgres {
+        primary: Arc<postgres::pool::Pool>,
+        replica: Option<Arc<Replica>>,
+        lookups: Arc<Lookups>,
+    },
 }
 
 impl Readers {
@@ -106,7 +115,7 @@ impl Store {
 
     async fn unfinished(&self) -> Result<Option<String>, StoreError> {
         let session = self.readers.take().await?;
-        let from = copy::unfinished(&session).await;
+        let from = mark::unfinished(&session).await;
         self.readers.give_back(session);
         from
     }
@@ -138,11 +147,11 @@ impl Store {
 
     async fn open_postgres(database: &Database, api: Api) -> Result<Self, OpenError> {
         let server = Server::of(&database.url, database.statement_timeout)?;
-        let primary = Arc::new(server.pool(database.readers.max(1))?);
+        let primary = Arc::new(server.pool(database.readers.max(1), Asked::Anything)?);
         let replica = match &database.replica_url {
             Some(url) => {
                 let server = Server::of(url, database.statement_timeout)?;
-                Some(Arc::new(Replica::new(server.pool(database.readers.max(1))?)))
+                Some(Arc::new(Replica::new(server.pool(database.readers.max(1), Asked::Anything)?)))
             }
             None => None,
         };
@@ -156,9 +165,12 @@ impl Store {
         let mut lanes = Vec::with_capacity(database.lanes);
         for lane in 0..database.lanes.clamp(1, 64) {
             let slot = i64::try_from(RandomState::new().hash_one(lane) % SLOTS).unwrap_or_default();
-            lanes.push(Lane::start(Source::Postgres(server.pool(1)?), Arc::clone(&tables), slot)?);
+            let pool = server.pool(1, Asked::SingleRows)?;
+            lanes.push(Lane::start(Source::Postgres(pool), Arc::clone(&tables), slot)?);
         }
-        Ok(Self::new(api, tables, lanes, Readers::Postgres { primary, replica }))
+        let lookups = Lookups::new(server.pool(1, Asked::SingleRows)?, Arc::clone(&tables));
+        let lookups = Arc::new(lookups);
+        Ok(Self::new(api, tables, lanes, Readers::Postgres { primary, replica, lookups }))
     }
 
     fn new(api: Api, tables: Arc<Tables>, lanes: Vec<Lane>, readers: Readers) -> Self {
@@ -198,23 +210,24 @@ impl Store {
         E: From<StoreError> + Send + 'static,
         F: AsyncFn(&mut Tx) -> Result<T, E> + Send + 'static,
     {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.lane(turn)?.write(None, operation).await
+        self.write_with(Needs::default(), operation).await
     }
 
-    /// As [`Self::write`], for an operation that is going to change this record: operations on one
-    /// record share a lane, and it is read and locked together with those of its neighbours.
+    /// As [`Self::write`], for an operation that says what it is going to need.
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub async fn write_to<T, E, F>(&self, target: Target, operation: F) -> Result<T, E>
+    pub async fn write_with<T, E, F>(&self, needs: Needs, operation: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
         F: AsyncFn(&mut Tx) -> Result<T, E> + Send + 'static,
     {
-        let turn = usize::try_from(target.id.unsigned_abs()).unwrap_or_default();
-        self.lane(turn)?.write(Some(target), operation).await
+        let turn = match needs.target {
+            Some(target) => usize::try_from(target.id.unsigned_abs()).unwrap_or_default(),
+            None => self.turn.fetch_add(1, Ordering::Relaxed),
+        };
+        self.lane(turn)?.write(needs, operation).await
     }
 
     fn lane(&self, turn: usize) -> Result<&Lane, StoreError> {
@@ -255,6 +268,10 @@ impl Store {
         id: i64,
         include: &Include,
     ) -> Result<Option<(Record, Included)>, StoreError> {
+        if let (Readers::Postgres { lookups, .. }, true) = (&self.readers, include.is_empty()) {
+            let shown = lookups.find(resource, id).await?;
+            return Ok(shown.map(|record| (record, Included::default())));
+        }
         let session = self.readers.take().await?;
         let shown = if include.is_empty() {
             listing::show(&session, &self.tables, resource, id, include).await
@@ -436,21 +453,4 @@ where
     let runtime = Handle::current();
     let done = tokio::task::spawn_blocking(move || runtime.block_on(work()));
     done.await.map_err(|_| StoreError::Panicked)?
-}
-
-/// Makes the directory of a file.
-pub fn make_directory(file: &Path) -> Result<(), OpenError> {
-    let Some(directory) = file.parent().filter(|directory| !directory.exists()) else {
-        return Ok(());
-    };
-    std::fs::create_dir_all(directory)
-        .map_err(|reason| OpenError::Directory { path: directory.display().to_string(), reason })
-}
-
-/// The file of an address `sqlite:PATH`.
-pub fn path_of(url: &str) -> Result<&str, OpenError> {
-    url.strip_prefix("sqlite:")
-        .map(|path| path.strip_prefix("//").unwrap_or(path))
-        .filter(|path| !path.is_empty())
-        .ok_or_else(|| OpenError::Address(url.to_owned()))
 }

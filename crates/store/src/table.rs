@@ -1,12 +1,18 @@
 //! A definition as a table: names of columns and the statements that never change.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 
-use jsonapi::{Api, Id, Record, Resource, Target, Value};
+use jsonapi::{Api, Id, Kind, Record, Resource, Target, Value};
 
 use crate::error::StoreError;
 use crate::session::{Row, Statement};
+
+const BIGINT: &str = "bigint";
+const BIGINTS: &str = "bigint[]";
+const TEXT: &str = "text";
+/// Columns of the table that says which records name a member in which id list.
+pub const LIST_MEMBERS: [(&str, &str); 3] =
+    [("list", TEXT), ("member_id", BIGINT), ("record_id", BIGINT)];
 
 /// The table of one resource. Attribute `min-balance` is column `min_balance`, relationship
 /// `contractor` is column `contractor_id`.
@@ -26,18 +32,19 @@ pub struct Table {
     /// The same for clients: what has no place on the wire is not read, and is null.
     pub shown: String,
     pub shown_one: String,
+    pub shown_many: String,
     /// The same, locked until the end of the transaction. `NO KEY`: rows may still be made that
     /// point at it.
     pub lock_one: String,
     pub lock_many: String,
     /// SQLite's highest id so far, of a record that may be gone.
     pub last_id: String,
-    /// Ids from PostgreSQL's sequence.
-    pub next_ids: String,
-    /// Lets PostgreSQL's sequence go on behind an id.
-    pub pass_id: String,
-    /// `INSERT INTO … (id, …) VALUES `, to be continued with rows of markers.
-    insert: String,
+    /// Inserts a record; its id, values and links are the parameters.
+    pub insert: String,
+    /// Inserts many records at PostgreSQL ([`Statement::of_rows`]).
+    pub insert_rows: String,
+    /// Id, attributes and relationships, with their types at PostgreSQL.
+    typed: Vec<(String, &'static str)>,
     pub delete: String,
 }
 
@@ -50,8 +57,12 @@ impl Table {
         let keys: Vec<String> =
             resource.relationships.iter().map(|link| format!("{}_id", snake(link.name))).collect();
         let all = [columns.as_slice(), keys.as_slice()].concat();
-        let listed = all.join(", ");
-        let select = format!("SELECT id, {listed} FROM {name}");
+        let listed_all = all.join(", ");
+        let kinds = resource.attributes.iter().map(|attribute| column_type(attribute.kind));
+        let types = std::iter::once(BIGINT).chain(kinds).chain(keys.iter().map(|_| BIGINT));
+        let names = std::iter::once("id").chain(all.iter().map(String::as_str));
+        let typed: Vec<_> = names.map(str::to_owned).zip(types).collect();
+        let select = format!("SELECT id, {listed_all} FROM {name}");
         let on_the_wire = resource.attributes.iter().zip(&columns).map(|(attribute, column)| {
             if attribute.on_the_wire() { column.as_str() } else { "NULL" }
         });
@@ -67,15 +78,15 @@ impl Table {
                 "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{name}'), 0), \
                  coalesce((SELECT max(id) FROM {name}), 0))"
             ),
-            next_ids: format!(
-                "SELECT nextval('{name}_id_seq') FROM generate_series(1, $1::bigint)"
-            ),
-            pass_id: format!(
-                "SELECT setval('{name}_id_seq', greatest(last_value, $1)) FROM {name}_id_seq"
-            ),
             shown_one: format!("{shown} WHERE id = $1"),
+            shown_many: format!("{shown} WHERE id = ANY($1)"),
             shown,
-            insert: format!("INSERT INTO {name} (id, {listed}) VALUES "),
+            insert: format!(
+                "INSERT INTO {name} (id, {listed_all}) VALUES ({})",
+                listed(&typed, |number, _| format!("${}", number + 1))
+            ),
+            insert_rows: insert_rows(&name, &typed),
+            typed,
             delete: format!("DELETE FROM {name} WHERE id = $1"),
             select,
             name,
@@ -112,48 +123,50 @@ impl Table {
         &self.keys[position.expect("code names what the definition has")]
     }
 
-    /// Inserts `rows` records at once; their ids, values and links are the parameters.
-    pub fn insert(&self, rows: usize) -> String {
-        let width = 1 + self.columns.len() + self.keys.len();
-        let mut sql = self.insert.clone();
-        for row in 0..rows {
-            sql.push_str(if row == 0 { "(" } else { ", (" });
-            for column in 0..width {
-                let comma = if column == 0 { "" } else { ", " };
-                // Writing to a string cannot fail.
-                let _ = write!(sql, "{comma}${}", row * width + column + 1);
-            }
-            sql.push(')');
-        }
-        sql
+    /// Lets PostgreSQL's sequence go on behind an id.
+    pub fn pass_id(&self, id: i64) -> Statement {
+        let sequence = format!("{}_id_seq", self.name);
+        let sql = format!("SELECT setval('{sequence}', greatest(last_value, $1)) FROM {sequence}");
+        Statement::new(sql, vec![Value::Int(id)])
     }
 
-    /// Writes the columns in which `after` differs from `before`, if any does.
-    pub fn update(&self, before: &Record, after: &Record) -> Option<Statement> {
-        let mut sets = String::new();
-        let mut params = Vec::new();
-        let mut set = |column: &str, value: Value| {
-            params.push(value);
-            let comma = if params.len() == 1 { "" } else { ", " };
-            // Writing to a string cannot fail.
-            let _ = write!(sets, "{comma}{column} = ${}", params.len());
-        };
-        for (position, value) in after.values.iter().enumerate() {
-            if before.values[position] != *value {
-                set(&self.columns[position], value.clone());
-            }
-        }
-        for (position, link) in after.links.iter().enumerate() {
-            if before.links[position] != *link {
-                set(&self.keys[position], link.map_or(Value::Null, Value::Int));
-            }
-        }
-        if params.is_empty() {
-            return None;
-        }
-        params.push(Value::Int(before.key()));
-        let sql = format!("UPDATE {} SET {sets} WHERE id = ${}", self.name, params.len());
-        Some(Statement::new(sql, params))
+    /// The members of the record's id lists, each with its list.
+    pub fn members(&self, record: &Record) -> impl Iterator<Item = (Value, i64)> {
+        let attributes = self.resource.attributes.iter().zip(&record.values);
+        attributes.flat_map(|(attribute, value)| {
+            let ids = if let Value::Ids(ids) = value { ids.as_slice() } else { &[] };
+            ids.iter().map(|id| (list_name(self.resource.kind, attribute.name), *id))
+        })
+    }
+
+    /// Columns of a row, its id among them.
+    pub fn width(&self) -> usize {
+        self.typed.len()
+    }
+
+    /// Changes these columns, counted from the id, of one row; the id is the last parameter.
+    /// (SQLite counts parameters as they come, whatever their numbers.)
+    pub fn update(&self, columns: &[usize]) -> String {
+        let sets = listed(columns, |number, column| {
+            format!("{} = ${}", self.typed[*column].0, number + 1)
+        });
+        format!("UPDATE {} SET {sets} WHERE id = ${}", self.name, columns.len() + 1)
+    }
+
+    /// The same of many rows at PostgreSQL ([`Statement::of_rows`]).
+    pub fn update_rows(&self, columns: &[usize]) -> String {
+        let name = &self.name;
+        let sets = listed(columns, |_, column| {
+            let (column, kind) = &self.typed[*column];
+            format!("{column} = rows.{column}{}", cast(kind))
+        });
+        let all: Vec<usize> = columns.iter().copied().chain(std::iter::once(0)).collect();
+        let arrays = listed(&all, |number, column| array(number, self.typed[*column].1));
+        let names = listed(&all, |_, column| self.typed[*column].0.clone());
+        format!(
+            "UPDATE {name} SET {sets} FROM unnest({arrays}) AS rows ({names}) \
+             WHERE {name}.id = rows.id"
+        )
     }
 
     /// Reads a row of [`Table::select`].
@@ -168,6 +181,65 @@ impl Table {
             links.push(row.optional_int(self.columns.len() + 1 + position)?);
         }
         Ok(Record { id, values, links })
+    }
+}
+
+/// Takes ids from PostgreSQL's sequences, so many of each; the rows have a column for each.
+pub fn take_ids(wanted: &[(&Table, usize)]) -> Statement {
+    let columns = listed(wanted, |position, (table, _)| {
+        let number = position + 1;
+        format!("CASE WHEN row <= ${number}::bigint THEN nextval('{}_id_seq') END", table.name)
+    });
+    let most = listed(wanted, |position, _| format!("${}::bigint", position + 1));
+    let sql = format!("SELECT {columns} FROM generate_series(1, greatest({most})) AS row");
+    let counts = wanted.iter().map(|(_, count)| Value::Int(i64::try_from(*count).unwrap_or(1)));
+    Statement::new(sql, counts.collect())
+}
+
+/// How the table of members names an id list.
+pub fn list_name(kind: &str, attribute: &str) -> Value {
+    Value::text(format!("{kind}.{attribute}"))
+}
+
+/// The statement that inserts any number of rows at PostgreSQL ([`Statement::of_rows`]): however
+/// many they are, it is prepared once. Columns come with their types.
+pub fn insert_rows(name: &str, columns: &[(impl AsRef<str>, &str)]) -> String {
+    let names = listed(columns, |_, (column, _)| column.as_ref().to_owned());
+    let values =
+        listed(columns, |_, (column, kind)| format!("rows.{}{}", column.as_ref(), cast(kind)));
+    let arrays = listed(columns, |number, (_, kind)| array(number, kind));
+    format!("INSERT INTO {name} ({names}) SELECT {values} FROM unnest({arrays}) AS rows ({names})")
+}
+
+/// The parameter with the values of one column. Arrays of arrays would have to be of one length,
+/// so those go as text.
+fn array(position: usize, kind: &str) -> String {
+    let member = if kind == BIGINTS { TEXT } else { kind };
+    format!("${}::{member}[]", position + 1)
+}
+
+/// What becomes of a member of [`array`].
+fn cast(kind: &str) -> &'static str {
+    if kind == BIGINTS { "::bigint[]" } else { "" }
+}
+
+/// The items as text, with commas.
+fn listed<T>(items: &[T], text: impl Fn(usize, &T) -> String) -> String {
+    let texts: Vec<String> =
+        items.iter().enumerate().map(|(position, item)| text(position, item)).collect();
+    texts.join(", ")
+}
+
+/// PostgreSQL's type of an attribute.
+fn column_type(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text | Kind::Enumeration(_) | Kind::Json => TEXT,
+        Kind::Decimal => "numeric",
+        Kind::Integer { .. } => BIGINT,
+        Kind::Boolean => "boolean",
+        Kind::Uuid => "uuid",
+        Kind::Timestamp => "timestamptz",
+        Kind::IdList => BIGINTS,
     }
 }
 

@@ -10,18 +10,10 @@ use futures_util::FutureExt as _;
 use jsonapi::{Record, Resource, Value};
 
 use crate::error::StoreError;
-use crate::session::{Dialect, Row, Session};
-use crate::table::{Table, Tables};
-use crate::work::{Mark, Work};
-
-/// The record that an operation is going to change.
-#[derive(Clone, Copy, Debug)]
-pub struct Target {
-    /// Its resource.
-    pub resource: &'static Resource,
-    /// Its id.
-    pub id: i64,
-}
+use crate::fetch::{Fetch, Needs, Place, Target};
+use crate::session::{Dialect, Row, Session, Statement};
+use crate::table::{Table, Tables, take_ids};
+use crate::work::{Known, Mark, Work};
 
 /// The transaction that an operation runs in, shared with its neighbours.
 #[derive(Debug)]
@@ -37,9 +29,11 @@ pub struct Tx {
     /// How far what is decided came to its end.
     fate: Fate,
     /// The highest row locked so far.
-    locked: Option<(usize, i64)>,
+    locked: Option<Place>,
     /// The ids that are next, by type.
     ids: HashMap<&'static str, Ids>,
+    /// How many ids were given out since the transaction began, by type.
+    given: HashMap<&'static str, usize>,
     /// Operations in the batch: so many ids are taken at once.
     operations: usize,
     /// Which rows of the totals this writer counts in.
@@ -53,11 +47,22 @@ struct Ids {
     end: i64,
 }
 
+impl Ids {
+    /// Those of a sequence. Others may take from it in between: the part up to there is ours.
+    fn taken(ids: &[i64]) -> Self {
+        let first = ids.first().copied().unwrap_or_default();
+        let run = ids.iter().zip(first..).take_while(|(id, next)| **id == *next).count();
+        Self { next: first, end: first + i64::try_from(run).unwrap_or_default() }
+    }
+}
+
 /// What becomes of a shared transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// So far it can be committed.
     Good,
+    /// Another transaction was in the way: it must run again.
+    Collided,
     /// It must run again, each operation by itself.
     Repeat,
     /// This operation wants a row that must be locked before those that are.
@@ -75,38 +80,109 @@ impl Tx {
             fate: Fate::Good,
             locked: None,
             ids: HashMap::new(),
+            given: HashMap::new(),
             operations: 1,
             slot,
         }
     }
 
-    /// Begins a transaction for so many operations and locks `targets`, in their order.
+    /// Begins a transaction for so many operations, and reads what they need; rows are locked in
+    /// their order.
     pub(crate) async fn begin(
         &mut self,
         careful: bool,
         operations: usize,
-        targets: &[Target],
+        needs: impl Iterator<Item = &Needs>,
     ) -> Result<(), StoreError> {
-        self.work = Work::default();
-        // Alone in its transaction, an operation locks as it likes.
-        (self.careful, self.in_order) = (careful, operations > 1);
-        (self.fate, self.locked) = (Fate::Good, None);
-        self.operations = operations;
-        // Others may have given ids out in the meantime.
-        self.ids.clear();
+        let (mut fetch, queries) = self.fetch(operations, needs);
         self.session.begin_writing().await?;
-        if self.session.dialect() == Dialect::Postgres {
-            self.lock_all(targets).await?;
+        let tables = Arc::clone(&self.tables);
+        let visit = |position: usize, row: Row<'_>| fetch.take(&tables, position, row);
+        let read = self.session.read_all(&queries, visit).await;
+        self.open(careful, operations, fetch);
+        self.noted(read)
+    }
+
+    /// What to read for so many operations. In SQLite nothing is gained by reading together.
+    pub(crate) fn fetch<'a>(
+        &self,
+        operations: usize,
+        needs: impl Iterator<Item = &'a Needs>,
+    ) -> (Fetch, Vec<Statement>) {
+        if self.session.dialect() == Dialect::Sqlite {
+            return (Fetch::default(), Vec::new());
         }
-        Ok(())
+        // A batch is like the one before, more or less; where one comes at a time, no id is wasted.
+        let before = self.operations;
+        let expected = operations.max(before);
+        let given = self.given.iter().filter(|_| before > 1 && operations > 1);
+        let ids = given.map(|(kind, given)| (*kind, (given * expected).div_ceil(before)));
+        Fetch::new(&self.tables, needs, &ids.collect::<Vec<_>>())
+    }
+
+    /// From here on, operations run in the transaction that was begun last.
+    fn open(&mut self, careful: bool, operations: usize, fetch: Fetch) {
+        self.work = fetch.work;
+        (self.careful, self.fate, self.locked) = (careful, Fate::Good, fetch.locked);
+        // Others may have given out more in the meantime.
+        self.ids = fetch.ids.iter().map(|(kind, ids)| (*kind, Ids::taken(ids))).collect();
+        self.given.clear();
+        self.expect(operations);
+    }
+
+    /// Whether the database is at the other end of a connection.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.session.dialect() == Dialect::Postgres
+    }
+
+    /// So many operations are going to run.
+    pub(crate) fn expect(&mut self, operations: usize) {
+        self.operations = operations;
+        // Alone in its transaction, an operation locks as it likes.
+        self.in_order = operations > 1;
+    }
+
+    /// Whether an operation that needs this has nothing to wait for.
+    pub(crate) fn has(&self, needs: &Needs) -> bool {
+        let has_row = |target: Target| {
+            !matches!(self.work.held((target.resource.kind, target.id)), Known::Not)
+        };
+        self.session.dialect() == Dialect::Sqlite
+            || (needs.answer.is_none() && needs.target.is_none_or(has_row))
     }
 
     /// Writes what was decided, and commits.
     pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
+        let statements = self.last_statements()?;
+        self.session.commit(statements).await
+    }
+
+    /// As [`Self::commit`], and begins the transaction for the next operations before the answer
+    /// to this one is there. When it is, `committed` is called. Says whether the next has begun.
+    pub(crate) async fn commit_and_begin(
+        &mut self,
+        operations: usize,
+        (mut fetch, queries): (Fetch, Vec<Statement>),
+        committed: impl FnOnce(),
+    ) -> Result<bool, StoreError> {
+        let statements = self.last_statements()?;
+        let tables = Arc::clone(&self.tables);
+        let visit = |position: usize, row: Row<'_>| fetch.take(&tables, position, row);
+        let begun = self.session.commit_and_begin(statements, committed, &queries, visit).await?;
+        if begun.is_ok() {
+            self.open(false, operations, fetch);
+        } else {
+            // It fails only where the session is lost, too; what was committed stays so.
+            let _ = self.rollback().await;
+        }
+        Ok(begun.is_ok())
+    }
+
+    fn last_statements(&mut self) -> Result<Vec<Statement>, StoreError> {
         self.check_begun()?;
         let mut statements = self.work.take(self.session.dialect(), &self.tables);
-        statements.append(&mut self.work.totals(self.slot));
-        self.session.commit(statements).await
+        statements.extend(self.work.totals(self.slot));
+        Ok(statements)
     }
 
     /// Forgets everything since [`Self::begin`].
@@ -119,9 +195,9 @@ impl Tx {
         self.fate
     }
 
-    /// Lets the shared transaction run again.
-    pub(crate) fn repeat(&mut self) {
-        self.fate = Fate::Repeat;
+    /// Another transaction was in the way: this one has to run again.
+    pub(crate) fn collide(&mut self) {
+        self.fate = Fate::Collided;
     }
 
     /// Whether there is a shared transaction: it may not have begun, and a full disk or an I/O
@@ -215,7 +291,7 @@ impl Tx {
     /// Takes note of an error that others in the transaction must not suffer from.
     fn noted<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         match &result {
-            Err(StoreError::Serialization) => self.fate = Fate::Repeat,
+            Err(StoreError::Serialization) => self.fate = Fate::Collided,
             Err(_) if !self.careful => self.fate = Fate::Repeat,
             _ => {}
         }
@@ -229,6 +305,7 @@ impl Tx {
         params: &[Value],
     ) -> Result<usize, StoreError> {
         self.check_begun()?;
+        self.flush().await?;
         self.work.flushed();
         let changed = self.session.execute(sql, params).await;
         self.noted(changed).map(|changed| usize::try_from(changed).unwrap_or(usize::MAX))
@@ -259,17 +336,33 @@ impl Tx {
         Ok(keys)
     }
 
+    /// The row as this transaction leaves it so far. One that it has added is written first.
+    pub(crate) async fn known(
+        &mut self,
+        kind: &'static str,
+        id: i64,
+    ) -> Result<Known<Record>, StoreError> {
+        match self.work.held((kind, id)) {
+            Known::There(record) => return Ok(Known::There(record.clone())),
+            Known::Absent => return Ok(Known::Absent),
+            Known::Not => {}
+        }
+        if self.work.inserts(kind).iter().any(|record| record.key() == id) {
+            self.flush().await?;
+        }
+        Ok(Known::Not)
+    }
+
     /// Reads a row and locks it until the end of the transaction.
     pub(crate) async fn lock(
         &mut self,
         resource: &'static Resource,
         id: i64,
     ) -> Result<Option<Record>, StoreError> {
-        if let Some(held) = self.work.held((resource.kind, id)) {
-            return Ok(held.now().cloned());
-        }
-        if self.work.inserts(resource.kind).iter().any(|record| record.key() == id) {
-            self.flush().await?;
+        match self.known(resource.kind, id).await? {
+            Known::There(record) => return Ok(Some(record)),
+            Known::Absent => return Ok(None),
+            Known::Not => {}
         }
         let tables = Arc::clone(&self.tables);
         let table = tables.of(resource);
@@ -292,63 +385,28 @@ impl Tx {
         Ok(stored)
     }
 
-    async fn lock_all(&mut self, targets: &[Target]) -> Result<(), StoreError> {
-        let tables = Arc::clone(&self.tables);
-        let mut places: Vec<(usize, &'static str, i64)> = targets
-            .iter()
-            .map(|target| (tables.of(target.resource).rank, target.resource.kind, target.id))
-            .collect();
-        places.sort_unstable();
-        places.dedup();
-        for group in places.chunk_by(|(_, one, _), (_, other, _)| one == other) {
-            let Some((rank, kind, _)) = group.first().copied() else { continue };
-            let table = tables.named(kind);
-            let ids: Vec<i64> = group.iter().map(|(_, _, id)| *id).collect();
-            for id in &ids {
-                self.work.hold((kind, *id), None);
-            }
-            let last = ids.last().copied();
-            let mut found = Vec::new();
-            let visit = |row: Row<'_>| {
-                found.push(table.record(row)?);
-                Ok(())
-            };
-            let read = self.session.read(&table.lock_many, &[Value::Ids(ids)], visit).await;
-            self.noted(read)?;
-            for record in found {
-                self.work.hold((kind, record.key()), Some(record));
-            }
-            self.locked = self.locked.max(last.map(|id| (rank, id)));
-        }
-        Ok(())
-    }
-
     /// An id that no record of this table has or had, above those of all records that were made
     /// under the locks of this transaction.
     pub(crate) async fn next_id(&mut self, table: &Table) -> Result<i64, StoreError> {
         let kind = table.resource.kind;
-        if let Some(ids) = self.ids.get_mut(kind)
-            && ids.next < ids.end
-        {
-            ids.next += 1;
-            return Ok(ids.next - 1);
-        }
-        let (first, end) = match self.session.dialect() {
-            Dialect::Sqlite => {
-                let last = self.read_one(&table.last_id, &[], |row| row.int(0)).await?;
-                (last.unwrap_or_default() + 1, i64::MAX)
-            }
-            Dialect::Postgres => {
-                let wanted = i64::try_from(self.operations).unwrap_or(1);
-                let ids = self.read_keys(&table.next_ids, &[Value::Int(wanted)]).await?;
-                let first = ids.first().copied().unwrap_or_default();
-                // Others may take from the sequence in between: the part up to there is ours.
-                let run = ids.iter().zip(first..).take_while(|(id, next)| **id == *next).count();
-                (first, first + i64::try_from(run).unwrap_or_default())
-            }
+        *self.given.entry(kind).or_default() += 1;
+        let mut ids = match self.ids.get(kind) {
+            Some(ids) if ids.next < ids.end => *ids,
+            _ => match self.session.dialect() {
+                Dialect::Sqlite => {
+                    let last = self.read_one(&table.last_id, &[], |row| row.int(0)).await?;
+                    Ids { next: last.unwrap_or_default() + 1, end: i64::MAX }
+                }
+                Dialect::Postgres => {
+                    let Statement { sql, params, .. } = take_ids(&[(table, self.operations)]);
+                    Ids::taken(&self.read_keys(&sql, &params).await?)
+                }
+            },
         };
-        self.ids.insert(kind, Ids { next: first + 1, end });
-        Ok(first)
+        let id = ids.next;
+        ids.next += 1;
+        self.ids.insert(kind, ids);
+        Ok(id)
     }
 
     /// Gives no id out that is in the table already, or below one that is.

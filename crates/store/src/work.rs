@@ -5,20 +5,27 @@
 //! back by the database; many changes of one row are one statement; and a database at the other
 //! end of a network is asked once, not once for each statement.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jsonapi::{Record, Value};
 
 use crate::first_answers::{FirstAnswer, Kept};
 use crate::session::{Dialect, Statement};
 use crate::table::Tables;
+use crate::writing::Writing;
 
 /// A type and an id.
 pub type Key = (&'static str, i64);
 
-/// Rows of one `INSERT` at PostgreSQL, where each statement costs. Powers of two up to it, so
-/// that few statements are prepared.
-const ROWS_MAX: usize = 32;
+/// What can be said without a query.
+#[derive(Clone, Copy, Debug)]
+pub enum Known<T> {
+    /// Nothing.
+    Not,
+    /// There is no such thing.
+    Absent,
+    There(T),
+}
 
 /// A row that the transaction has locked.
 #[derive(Clone, Debug)]
@@ -36,8 +43,7 @@ enum Next {
 }
 
 impl Held {
-    /// The row as the transaction leaves it so far.
-    pub fn now(&self) -> Option<&Record> {
+    fn now(&self) -> Option<&Record> {
         match &self.next {
             Next::Same => self.stored.as_ref(),
             Next::Changed(record) => Some(record),
@@ -77,7 +83,11 @@ pub struct Work {
     /// By type.
     inserts: Vec<(&'static str, Vec<Record>)>,
     statements: Vec<Statement>,
+    /// Ids that sequences must not give out any more, by type. (Never undone: they may skip some.)
+    passed: BTreeMap<&'static str, i64>,
     answers: Vec<Kept>,
+    /// What was read under each key.
+    known_answers: HashMap<(i64, String), Option<FirstAnswer>>,
     /// Changes of the totals by type.
     totals: Vec<(&'static str, i64)>,
     undo: Vec<Undo>,
@@ -127,9 +137,13 @@ impl Work {
         }
     }
 
-    /// The row, if it has been read.
-    pub fn held(&self, key: Key) -> Option<&Held> {
-        self.held.get(&key)
+    /// The row as the transaction leaves it so far.
+    pub fn held(&self, key: Key) -> Known<&Record> {
+        match self.held.get(&key).map(Held::now) {
+            None => Known::Not,
+            Some(None) => Known::Absent,
+            Some(Some(record)) => Known::There(record),
+        }
     }
 
     /// Keeps a row that was read and locked.
@@ -147,12 +161,28 @@ impl Work {
         self.undo.push(Undo::Held(key, held));
     }
 
+    /// Notes that the database has removed the rows whose link at `position` is this one.
+    pub fn gone(&mut self, kind: &str, position: usize, link: i64) {
+        let points = |held: &Held| held.now().is_some_and(|row| row.links[position] == Some(link));
+        for (key, held) in self.held.iter_mut().filter(|((k, _), held)| *k == kind && points(held))
+        {
+            let gone = Held { stored: None, next: Next::Same };
+            self.undo.push(Undo::Held(*key, Some(std::mem::replace(held, gone))));
+        }
+    }
+
     pub fn insert(&mut self, kind: &'static str, record: Record) {
         self.undo.push(Undo::Insert(kind, record.key()));
         match self.inserts.iter_mut().find(|(k, _)| *k == kind) {
             Some((_, records)) => records.push(record),
             None => self.inserts.push((kind, vec![record])),
         }
+    }
+
+    /// Notes that a record was added under an id that it had before.
+    pub fn pass(&mut self, kind: &'static str, id: i64) {
+        let passed = self.passed.entry(kind).or_insert(id);
+        *passed = id.max(*passed);
     }
 
     pub fn statement(&mut self, statement: Statement) {
@@ -169,12 +199,32 @@ impl Work {
 
     pub fn keep_answer(&mut self, kept: Kept) {
         self.undo.push(Undo::Answer);
+        // What was read is out of date.
+        self.known_answers.remove(&(kept.operator, kept.key.clone()));
         self.answers.push(kept);
     }
 
-    pub fn answer(&self, operator: i64, key: &str) -> Option<&FirstAnswer> {
+    /// The answer under this key.
+    pub fn answer(&self, operator: i64, key: &str) -> Known<&FirstAnswer> {
         let mut kept = self.answers.iter().rev();
-        kept.find(|kept| kept.operator == operator && kept.key == key).map(|kept| &kept.answer)
+        if let Some(kept) = kept.find(|kept| kept.operator == operator && kept.key == key) {
+            return Known::There(&kept.answer);
+        }
+        match self.known_answers.get(&(operator, key.to_owned())) {
+            None => Known::Not,
+            Some(None) => Known::Absent,
+            Some(Some(answer)) => Known::There(answer),
+        }
+    }
+
+    /// Notes that none of these keys has an answer.
+    pub fn know_answers(&mut self, keys: BTreeSet<(i64, String)>) {
+        self.known_answers.extend(keys.into_iter().map(|key| (key, None)));
+    }
+
+    /// Notes the answer that a key has.
+    pub fn know_answer(&mut self, (key, answer): ((i64, String), FirstAnswer)) {
+        self.known_answers.insert(key, Some(answer));
     }
 
     /// Records of this type that are to be inserted.
@@ -208,45 +258,32 @@ impl Work {
     /// Takes what there is to write: parents before those that point at them, deletes last and
     /// the other way round.
     pub fn take(&mut self, dialect: Dialect, tables: &Tables) -> Vec<Statement> {
-        let mut statements = Vec::new();
+        let mut writing = Writing::new(dialect);
         self.inserts.sort_by_key(|(kind, _)| tables.named(kind).rank);
         for (kind, records) in &mut self.inserts {
-            let table = tables.named(kind);
-            let mut rest = records.drain(..);
-            while rest.len() > 0 {
-                let rows = match dialect {
-                    Dialect::Sqlite => 1,
-                    Dialect::Postgres => rest.len().min(ROWS_MAX).next_power_of_two(),
-                };
-                let rows = if rows > rest.len() { rows / 2 } else { rows };
-                let params = rest.by_ref().take(rows).flat_map(params).collect();
-                statements.push(Statement::new(table.insert(rows), params));
-            }
+            writing.insert(tables.named(kind), records.drain(..));
         }
         let mut changed: Vec<(&Key, &mut Held)> =
             self.held.iter_mut().filter(|(_, held)| held.waits()).collect();
         changed.sort_unstable_by_key(|((kind, id), _)| (tables.named(kind).rank, *kind, *id));
-        let mut deletes = Vec::new();
-        for ((kind, id), held) in changed {
+        for ((kind, _), held) in changed {
             let next = match std::mem::replace(&mut held.next, Next::Same) {
                 Next::Same => continue,
                 Next::Changed(record) => Some(record),
                 Next::Deleted => None,
             };
             let stored = std::mem::replace(&mut held.stored, next);
-            let table = tables.named(kind);
-            match (&stored, &held.stored) {
-                (Some(before), Some(after)) => statements.extend(table.update(before, after)),
-                (Some(_), None) => {
-                    deletes.push(Statement::new(table.delete.clone(), vec![Value::Int(*id)]));
-                }
-                (None, _) => {}
+            if let Some(before) = stored {
+                writing.change(tables.named(kind), &before, held.stored.as_ref());
             }
         }
-        deletes.reverse();
-        statements.append(&mut deletes);
+        let mut statements = writing.finish();
+        let passed = std::mem::take(&mut self.passed).into_iter();
+        if dialect == Dialect::Postgres {
+            statements.extend(passed.map(|(kind, id)| tables.named(kind).pass_id(id)));
+        }
         statements.append(&mut self.statements);
-        statements.extend(self.answers.drain(..).map(Kept::insert));
+        statements.append(&mut Kept::insert(dialect, self.answers.drain(..)));
         self.flushed();
         statements
     }
@@ -264,17 +301,20 @@ impl Work {
     }
 
     /// How the totals change, in the order that every writer changes them in.
-    pub fn totals(&self, slot: i64) -> Vec<Statement> {
-        const ADD: &str = "INSERT INTO totals (kind, slot, total) VALUES ($1, $2, $3) \
-                           ON CONFLICT (kind, slot) DO UPDATE SET total = totals.total + excluded.total";
+    pub fn totals(&self, slot: i64) -> Option<Statement> {
         let mut totals: Vec<_> = self.totals.iter().filter(|(_, change)| *change != 0).collect();
         totals.sort_unstable();
-        totals
-            .into_iter()
-            .map(|(kind, change)| {
-                Statement::new(ADD, vec![Value::text(kind), Value::Int(slot), Value::Int(*change)])
-            })
-            .collect()
+        let row = |row| format!("(${}, ${}, ${})", 3 * row + 1, 3 * row + 2, 3 * row + 3);
+        let rows: Vec<String> = (0..totals.len()).map(row).collect();
+        let sql = format!(
+            "INSERT INTO totals (kind, slot, total) VALUES {} \
+             ON CONFLICT (kind, slot) DO UPDATE SET total = totals.total + excluded.total",
+            rows.join(", ")
+        );
+        let params = totals
+            .iter()
+            .flat_map(|(kind, change)| [Value::text(kind), Value::Int(slot), Value::Int(*change)]);
+        (!totals.is_empty()).then(|| Statement::new(sql, params.collect()))
     }
 }
 
@@ -283,11 +323,4 @@ fn count(totals: &mut Vec<(&'static str, i64)>, kind: &'static str, change: i64)
         Some((_, total)) => *total += change,
         None => totals.push((kind, change)),
     }
-}
-
-/// Id, values and links, as [`crate::table::Table::insert`] wants them.
-fn params(record: Record) -> impl Iterator<Item = Value> {
-    let id = Value::Int(record.key());
-    let links = record.links.into_iter().map(|link| link.map_or(Value::Null, Value::Int));
-    std::iter::once(id).chain(record.values).chain(links)
 }

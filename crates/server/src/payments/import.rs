@@ -15,7 +15,7 @@ use anyhow::{Context, anyhow, bail};
 use decimal::Decimal;
 use jsonapi::{Error, Fault, Input, Record, RecordDocument, Value, linkage, validation_errors};
 use serde_json::{Map, Value as Json, json};
-use store::{StoreError, Tx};
+use store::{Needs, StoreError, Target, Tx};
 
 use super::operations::post_payment;
 use super::resource::PAYMENTS;
@@ -194,8 +194,8 @@ impl<R: Read> Import<R> {
             };
             let written = match only_account(rows) {
                 Some(id) => {
-                    let target = store::Target { resource: &ACCOUNTS, id };
-                    app.store.write_to(target, operation).await
+                    let target = Some(Target { resource: &ACCOUNTS, id });
+                    app.store.write_with(Needs { target, ..Needs::default() }, operation).await
                 }
                 None => app.store.write(operation).await,
             };

@@ -4,7 +4,7 @@
 use hyper::StatusCode;
 use jiff::Timestamp;
 use jsonapi::{Base, Error, Included, MEDIA_TYPE, Query, Record, Resource, write_member};
-use store::{FirstAnswer, Store, StoreError, Target, Tx};
+use store::{FirstAnswer, Needs, StoreError, Target, Tx};
 
 use super::request::Call;
 use crate::error::ApiError;
@@ -24,7 +24,7 @@ struct Repeatable {
 
 impl Call {
     /// Runs a write and answers it. `target` is the record that it is going to change, where the
-    /// request names one. `operation` and `answer` may run more than once ([`Store::write`]).
+    /// request names one. `operation` and `answer` may run more than once ([`store::Store::write`]).
     ///
     /// With an `Idempotency-Key`, the answer is kept in the write's own transaction, and the same
     /// request gets it again without another effect. So do refusals by the operation; what fails
@@ -46,7 +46,8 @@ impl Call {
     {
         let store = &self.app.store;
         let Some(key) = &self.idempotency_key else {
-            return Ok(answer(run(store, target, operation).await?));
+            let needs = Needs { target, answer: None };
+            return Ok(answer(store.write_with(needs, operation).await?));
         };
         let operator = self.caller.operator.as_ref().map_or(0, |operator| operator.id);
         let parts = [self.method.as_str().as_bytes(), self.target.as_bytes(), body];
@@ -56,19 +57,8 @@ impl Call {
             fingerprint: self.app.fingerprint(&parts),
             now: self.app.now(),
         };
-        run(store, target, async move |tx| once(tx, &wanted, &operation, &answer).await).await
-    }
-}
-
-/// Runs an operation in the lane of its record, if it names one.
-async fn run<T, F>(store: &Store, target: Option<Target>, operation: F) -> Result<T, ApiError>
-where
-    T: Send + 'static,
-    F: AsyncFn(&mut Tx) -> Result<T, ApiError> + Send + 'static,
-{
-    match target {
-        Some(target) => store.write_to(target, operation).await,
-        None => store.write(operation).await,
+        let needs = Needs { target, answer: Some((operator, key.clone())) };
+        store.write_with(needs, async move |tx| once(tx, &wanted, &operation, &answer).await).await
     }
 }
 

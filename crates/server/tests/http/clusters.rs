@@ -162,10 +162,15 @@ impl Cluster {
         done(psql.args(statements.iter().flat_map(|statement| ["-c", statement])))
     }
 
-    /// Changes a setting of the running server.
+    /// Changes a setting of the running server, for the sessions that are open, too.
     pub fn set(&self, name: &str, value: &str) {
-        let set = format!("ALTER SYSTEM SET {name} = {value}");
-        self.sql(&[&set, "SELECT pg_reload_conf()"]);
+        let loaded_at = || self.sql(&["SELECT pg_conf_load_time()"]);
+        let before = loaded_at();
+        self.sql(&[&format!("ALTER SYSTEM SET {name} = {value}"), "SELECT pg_reload_conf()"]);
+        // A server tells its open sessions of new settings before it accepts another one.
+        while loaded_at() == before {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Makes a standby the primary.

@@ -370,8 +370,10 @@ async fn long_statements_come_complete_and_are_never_in_memory() {
         sent.push(readers.join_all().await.into_iter().sum::<usize>());
         peaks.push(memory_peak(&program));
     }
-    // Kept whole, they would take more than twice what is sent.
-    assert!(peaks[1] - peaks[0] < (sent[1] - sent[0]) * 3 / 2, "{peaks:?} for {sent:?}");
+    // Kept whole, they would take more than twice what is sent. (The kernel tells peaks from
+    // counters that lag: the second may even be the lower one.)
+    let grown = peaks[1].saturating_sub(peaks[0]);
+    assert!(grown < (sent[1] - sent[0]) * 3 / 2, "{peaks:?} for {sent:?}");
     let path = "/accounts/1/statement?to=2026-02-02";
     let told = read(&statement(program.address, path, &token, MEDIA_TYPE).await);
     assert!(told.entries.iter().copied().eq(1..=ENTRIES));

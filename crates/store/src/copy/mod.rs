@@ -5,6 +5,7 @@
 //! table, and a copy that was broken off goes on behind it. Until the end a mark in the target keeps
 //! servers from it.
 
+mod error;
 mod side;
 mod tables;
 
@@ -14,13 +15,14 @@ use futures_util::join;
 use jsonapi::{Api, Value};
 use sha2::{Digest as _, Sha256};
 
+pub use self::error::CopyError;
 use self::side::{Side, is_postgres};
-use self::tables::{CopyTable, MARK, described};
+use self::tables::{CopyTable, described};
+use crate::database::path_of;
 use crate::error::{OpenError, StoreError};
+use crate::mark::origin;
 use crate::migrations;
-use crate::session::Session;
 use crate::sqlite::connection;
-use crate::store;
 
 /// Rows of the first slice of a table.
 const ROWS_FIRST: usize = 64;
@@ -28,91 +30,6 @@ const ROWS_FIRST: usize = 64;
 const ROWS_MAX: usize = 4096;
 /// Rows between two words about how far it is.
 const ROWS_TOLD: u64 = 1000;
-
-/// Why a copy cannot begin, or had to stop: one line for the operator.
-#[derive(Debug, thiserror::Error)]
-pub enum CopyError {
-    /// A database cannot be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// There is nothing to copy.
-    #[error("{0} is the source and the target")]
-    Same(String),
-    /// Others use the database.
-    #[error("{0} is in use: stop the server, and whatever else has it open, then try again")]
-    InUse(String),
-    /// The schema is an older one.
-    #[error(
-        "{place} has schema version {found}, this program's is {known}: run `tollkeeper verify` on \
-         it, which brings it up to date"
-    )]
-    Older {
-        /// The database.
-        place: String,
-        /// Its version.
-        found: i64,
-        /// Newest version known here.
-        known: i64,
-    },
-    /// No program of this version has used the source yet.
-    #[error("{0} is not ready for this version: run `tollkeeper verify` on it, which makes it so")]
-    Unready(String),
-    /// A table is not as this program knows it.
-    #[error("table {table} of {place} has other columns than this program knows")]
-    Columns {
-        /// The database.
-        place: String,
-        /// The table.
-        table: String,
-    },
-    /// The source is an unfinished copy itself.
-    #[error("{place} is itself the beginning of a copy from {from}")]
-    Unfinished {
-        /// The source.
-        place: String,
-        /// Where that copy comes from.
-        from: String,
-    },
-    /// The target has rows already.
-    #[error("{place} is not empty: there are rows in {table}; a copy needs an empty database")]
-    NotEmpty {
-        /// The target.
-        place: String,
-        /// A table with rows.
-        table: String,
-    },
-    /// The target is the beginning of a copy, but not of this one.
-    #[error("{place} is the beginning of another copy, from {from}: take an empty database")]
-    OtherCopy {
-        /// The target.
-        place: String,
-        /// Where that copy comes from.
-        from: String,
-    },
-    /// The source is not as it was when the copy began.
-    #[error("{0} has changed since this copy began: begin again with an empty target")]
-    Changed(String),
-    /// A database failed.
-    #[error("{place}")]
-    Database {
-        /// Which.
-        place: String,
-        /// How.
-        #[source]
-        reason: StoreError,
-    },
-    /// A table cannot be copied.
-    #[error("table {table} of {place}")]
-    Table {
-        /// The table.
-        table: String,
-        /// The database that failed.
-        place: String,
-        /// How.
-        #[source]
-        reason: StoreError,
-    },
-}
 
 /// A copy under way.
 #[derive(Debug)]
@@ -282,18 +199,6 @@ impl Copy {
     }
 }
 
-/// Where an unfinished copy in this database comes from, if there is one.
-pub async fn unfinished(session: &Session) -> Result<Option<String>, StoreError> {
-    let sql = "SELECT value FROM settings WHERE name = $1";
-    let mark = session.read_one(sql, &[Value::text(MARK)], |row| row.text(0)).await?;
-    Ok(mark.as_deref().map(origin))
-}
-
-/// Where the copy with this mark comes from.
-fn origin(mark: &str) -> String {
-    mark.lines().next().unwrap_or_default().to_owned()
-}
-
 fn of(side: &Side, table: &CopyTable) -> impl Fn(StoreError) -> CopyError + std::marker::Copy {
     move |reason| CopyError::Table { table: table.name.clone(), place: side.place.clone(), reason }
 }
@@ -303,7 +208,7 @@ fn check_files(from: &str, to: &str) -> Result<(), CopyError> {
     if is_postgres(from) || is_postgres(to) {
         return Ok(());
     }
-    let file = |url| store::path_of(url).map(|path| connection::file_at(path.as_ref()));
+    let file = |url| path_of(url).map(|path| connection::file_at(path.as_ref()));
     match (file(from)?, file(to)?) {
         (Some(one), Some(other)) if one == other => Err(CopyError::Same(from.to_owned())),
         _ => Ok(()),

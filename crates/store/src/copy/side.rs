@@ -10,16 +10,16 @@ use rusqlite::ffi::ErrorCode;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::error::SqlState;
 
-use super::CopyError;
-use super::tables::{CopyTable, Digest, MARK, size_of};
-use crate::database::Database;
+use super::error::CopyError;
+use super::tables::{CopyTable, Digest, size_of};
+use crate::database::{Database, make_directory, path_of};
 use crate::error::{OpenError, StoreError};
+use crate::mark::MARK;
 use crate::migrations;
 use crate::postgres::column::Param;
-use crate::postgres::connect::Server;
+use crate::postgres::connect::{Asked, Server};
 use crate::session::{Dialect, Row, Session, Statement};
 use crate::sqlite::connection;
-use crate::store;
 
 /// Memory that the rows of one slice may take, in bytes, but for its last row.
 const SLICE_BYTES_MAX: usize = 4 << 20;
@@ -69,7 +69,7 @@ impl Side {
         if is_postgres(url) {
             return Self::postgres(url).await;
         }
-        let path = store::path_of(url)?;
+        let path = path_of(url)?;
         if !Path::new(path).exists() {
             return Err(OpenError::Missing(path.to_owned()).into());
         }
@@ -89,8 +89,8 @@ impl Side {
         if is_postgres(url) {
             return Self::postgres(url).await;
         }
-        let path = store::path_of(url)?;
-        store::make_directory(Path::new(path))?;
+        let path = path_of(url)?;
+        make_directory(Path::new(path))?;
         let failed = |reason| OpenError::File { path: path.to_owned(), reason };
         let connection = connection::writer(Path::new(path)).map_err(failed)?;
         Ok(Self { session: Session::sqlite(connection), place: place_of(path) })
@@ -98,7 +98,7 @@ impl Side {
 
     async fn postgres(url: &str) -> Result<Self, CopyError> {
         let server = Server::of(url, Duration::ZERO)?;
-        let client = server.pool(1)?.get().await;
+        let client = server.pool(1, Asked::Anything)?.get().await;
         let client = client.map_err(|error| OpenError::Server {
             place: server.place(),
             reason: error.to_string(),
@@ -325,7 +325,7 @@ impl Side {
                 BinaryCopyInWriter::new(client.copy_in(&table.copy_in()).await?, &table.types());
             pin_mut!(writer);
             for row in rows {
-                writer.as_mut().write_raw(row.iter().map(Param)).await?;
+                writer.as_mut().write_raw(row.iter().map(Param::One)).await?;
             }
             writer.finish().await?;
             return Ok(());

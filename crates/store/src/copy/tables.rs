@@ -7,12 +7,9 @@ use sha2::{Digest as _, Sha256};
 use tokio_postgres::types::Type;
 
 use crate::error::StoreError;
+use crate::mark::MARK;
 use crate::session::{INTEGER, Row};
 use crate::table::Tables;
-
-/// The setting in a target that tells where an unfinished copy comes from. It is no row of the
-/// installation, so it is neither copied nor compared.
-pub const MARK: &str = "copy";
 
 /// A table as a copy sees it.
 #[derive(Debug)]

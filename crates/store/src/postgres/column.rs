@@ -2,13 +2,14 @@
 //! (PostgreSQL source, `src/backend/utils/adt/*recv` and `*send`).
 
 use std::error::Error;
+use std::fmt::Write as _;
 
 use bytes::{BufMut, BytesMut};
 use compact_str::CompactString;
 use decimal::Decimal;
 use jiff::Timestamp;
 use jsonapi::{Kind, Value};
-use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{self as postgres_types, FromSql, IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
 /// Microseconds from the Unix epoch to PostgreSQL's, 2000-01-01.
@@ -23,9 +24,15 @@ const FRACTION_PLACES: i16 = 3;
 const NEGATIVE: u16 = 0x4000;
 const POSITIVE: u16 = 0;
 
-/// A value as a parameter.
-#[derive(Debug)]
-pub struct Param<'a>(pub &'a Value);
+/// A parameter of a statement.
+#[derive(Clone, Copy, Debug)]
+pub enum Param<'a> {
+    /// A value.
+    One(&'a Value),
+    /// One column of many rows, as an array: the first of `values`, and of those that follow it
+    /// every `width`-th.
+    Column { values: &'a [Value], width: usize },
+}
 
 impl ToSql for Param<'_> {
     fn to_sql(
@@ -33,23 +40,16 @@ impl ToSql for Param<'_> {
         kind: &Type,
         out: &mut BytesMut,
     ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        match self.0 {
-            Value::Null => return Ok(IsNull::Yes),
-            Value::Bool(bool) => out.put_u8(u8::from(*bool)),
-            Value::Int(int) => match *kind {
-                Type::INT4 => out.put_i32(i32::try_from(*int)?),
-                _ => out.put_i64(*int),
-            },
-            Value::Decimal(decimal) => put_numeric(*decimal, out),
-            Value::Text(text) => out.put_slice(text.as_bytes()),
-            Value::Uuid(uuid) => out.put_slice(uuid.as_bytes()),
-            Value::Time(time) => {
-                out.put_i64(time.as_microsecond().max(FIRST_MICROS) - EPOCH_MICROS);
+        match self {
+            Self::One(value) => put(value, kind, out),
+            Self::Column { values, width } => {
+                let postgres_types::Kind::Array(member) = kind.kind() else {
+                    return Err("rows are inserted from arrays".into());
+                };
+                put_array(member, values.iter().step_by(*width), out)?;
+                Ok(IsNull::No)
             }
-            Value::Ids(ids) => put_ids(ids, out),
-            Value::Json(json) => out.put_slice(json.as_bytes()),
         }
-        Ok(IsNull::No)
     }
 
     fn accepts(_: &Type) -> bool {
@@ -57,6 +57,35 @@ impl ToSql for Param<'_> {
     }
 
     to_sql_checked!();
+}
+
+fn put(
+    value: &Value,
+    kind: &Type,
+    out: &mut BytesMut,
+) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+    match value {
+        Value::Null => return Ok(IsNull::Yes),
+        Value::Bool(bool) => out.put_u8(u8::from(*bool)),
+        Value::Int(int) => match *kind {
+            Type::INT4 => out.put_i32(i32::try_from(*int)?),
+            _ => out.put_i64(*int),
+        },
+        Value::Decimal(decimal) => put_numeric(*decimal, out),
+        Value::Text(text) => out.put_slice(text.as_bytes()),
+        Value::Uuid(uuid) => out.put_slice(uuid.as_bytes()),
+        Value::Time(time) => {
+            out.put_i64(time.as_microsecond().max(FIRST_MICROS) - EPOCH_MICROS);
+        }
+        // An array within an array would lose its bounds, so there it is text.
+        Value::Ids(ids) if *kind == Type::TEXT => put_ids_as_text(ids, out)?,
+        Value::Ids(ids) => {
+            let ids: Vec<Value> = ids.iter().copied().map(Value::Int).collect();
+            put_array(&Type::INT8, ids.iter(), out)?;
+        }
+        Value::Json(json) => out.put_slice(json.as_bytes()),
+    }
+    Ok(IsNull::No)
 }
 
 /// A column's bytes.
@@ -137,22 +166,45 @@ fn numeric(bytes: &[u8]) -> Option<Decimal> {
     }
 }
 
-/// A one-dimensional array of `BIGINT` without nulls.
-fn put_ids(ids: &[i64], out: &mut BytesMut) {
-    let int8 = i32::try_from(Type::INT8.oid()).unwrap_or_default();
-    let length = i32::try_from(ids.len()).unwrap_or(i32::MAX);
-    out.put_i32(i32::from(!ids.is_empty()));
-    out.put_i32(0);
-    out.put_i32(int8);
-    if ids.is_empty() {
-        return;
+/// A one-dimensional array.
+fn put_array<'a>(
+    member: &Type,
+    values: impl ExactSizeIterator<Item = &'a Value>,
+    out: &mut BytesMut,
+) -> Result<(), Box<dyn Error + Sync + Send>> {
+    /// Nobody relies on knowing that there are no nulls.
+    const MAY_HAVE_NULLS: i32 = 1;
+    const NULL: i32 = -1;
+    let dimensions = i32::from(values.len() > 0);
+    out.put_i32(dimensions);
+    out.put_i32(MAY_HAVE_NULLS);
+    out.put_u32(member.oid());
+    if dimensions == 0 {
+        return Ok(());
     }
-    out.put_i32(length);
+    out.put_i32(i32::try_from(values.len())?);
     out.put_i32(1);
-    for id in ids {
-        out.put_i32(8);
-        out.put_i64(*id);
+    for value in values {
+        let length_at = out.len();
+        out.put_i32(NULL);
+        if matches!(put(value, member, out)?, IsNull::No) {
+            let start = length_at + size_of::<i32>();
+            let length = i32::try_from(out.len() - start)?;
+            out[length_at..start].copy_from_slice(&length.to_be_bytes());
+        }
     }
+    Ok(())
+}
+
+/// The literal of an array of `BIGINT`.
+fn put_ids_as_text(ids: &[i64], out: &mut BytesMut) -> Result<(), std::fmt::Error> {
+    out.put_u8(b'{');
+    for (position, id) in ids.iter().enumerate() {
+        let comma = if position == 0 { "" } else { "," };
+        write!(out, "{comma}{id}")?;
+    }
+    out.put_u8(b'}');
+    Ok(())
 }
 
 fn ids(bytes: &[u8]) -> Option<Vec<i64>> {
@@ -224,7 +276,7 @@ mod tests {
     fn id_lists_round_trip() {
         for list in [&[][..], &[1], &[3, -5, i64::MAX]] {
             let mut bytes = BytesMut::new();
-            put_ids(list, &mut bytes);
+            put(&Value::Ids(list.to_vec()), &Type::INT8_ARRAY, &mut bytes).unwrap();
             assert_eq!(ids(&bytes).as_deref(), Some(list));
         }
     }

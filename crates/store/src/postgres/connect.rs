@@ -68,6 +68,22 @@ enum Check {
     AuthorityAndName,
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Any query.
+    Anything,
+    /// Rows by their keys.
+    SingleRows,
+}
+
+/// To compile a plan takes longer than any of our queries.
+const NO_COMPILER: &str = "SET jit = off";
+/// Rows are found by an index, whatever PostgreSQL believes of a table that was empty a moment ago;
+/// and no plan is made twice.
+const SINGLE_ROWS: &str =
+    "SET jit = off; SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan";
+
 impl Server {
     /// Reads a URL. Of the parameters that tokio-postgres does not know, `sslmode=verify-ca`,
     /// `sslmode=verify-full` and `sslrootcert` are understood here.
@@ -157,7 +173,7 @@ impl Server {
 
     /// Up to `size` connections, made when needed. Each ends statements that take longer than the
     /// server's statement timeout.
-    pub fn pool(&self, size: usize) -> Result<Pool, OpenError> {
+    pub fn pool(&self, size: usize, asked: Asked) -> Result<Pool, OpenError> {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = match &self.tls {
             Tls::None => Manager::from_config(self.config.clone(), NoTls, recycling),
@@ -167,6 +183,10 @@ impl Server {
             "SET statement_timeout = {}; SET client_min_messages = warning",
             self.statement_timeout.as_millis()
         );
+        let plans = match asked {
+            Asked::Anything => NO_COMPILER,
+            Asked::SingleRows => SINGLE_ROWS,
+        };
         let builder = deadpool_postgres::Pool::builder(manager)
             .max_size(size)
             .runtime(Runtime::Tokio1)
@@ -175,7 +195,10 @@ impl Server {
             .post_create(Hook::async_fn(move |client, _| {
                 let settings = settings.clone();
                 Box::pin(async move {
-                    client.batch_execute(&settings).await.map_err(HookError::Backend)
+                    client.batch_execute(&settings).await.map_err(HookError::Backend)?;
+                    // An engine that does not know these plans in its own way.
+                    let _ = client.batch_execute(plans).await;
+                    Ok(())
                 })
             }));
         Pool::new(builder, self.renewal.clone())
