@@ -22,7 +22,10 @@ const WRITER_CACHE_KIB: i64 = 24 * 1024;
 const READER_CACHE_KIB: i64 = 2 * 1024;
 /// WAL pages between checkpoints: larger than the default, so that a page changed by many
 /// commits is copied back once.
-const CHECKPOINT_PAGES: i64 = 16_000;
+const CHECKPOINT_PAGES: i64 = 32_000;
+/// Bytes of a page of a new file. A payment changes a few bytes of pages all over the file, and each
+/// is written as a whole: half of SQLite's usual size is a tenth more payments.
+const PAGE_BYTES: i64 = 2_048;
 
 /// The connection that writes: durable commits, foreign keys enforced.
 pub fn writer(path: &Path) -> rusqlite::Result<Connection> {
@@ -32,6 +35,7 @@ pub fn writer(path: &Path) -> rusqlite::Result<Connection> {
     create_private(path);
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
