@@ -73,6 +73,7 @@ pub fn read_value(kind: Kind, json: &Json) -> Result<Value, Unfit> {
             let word = json.as_str().filter(|word| words.contains(word));
             word.map(Value::text).ok_or(Unfit::NOT_LISTED)
         }
+        Kind::Words(words) => read_words(words, json),
         Kind::Json => Err(Unfit::INVALID),
     }
 }
@@ -139,6 +140,27 @@ fn read_boolean(json: &Json) -> Value {
         },
         _ => Value::Bool(true),
     }
+}
+
+/// A word is a list of one; what is said twice counts once; nothing is null.
+fn read_words(listed: &[&'static str], json: &Json) -> Result<Value, Unfit> {
+    let items = match json {
+        Json::Array(items) => items.as_slice(),
+        word => std::slice::from_ref(word),
+    };
+    let mut words: Vec<&str> = Vec::with_capacity(items.len());
+    for item in items {
+        let word = item.as_str().ok_or(Unfit::INVALID)?;
+        let word = listed.iter().find(|known| **known == word).ok_or(Unfit::NOT_LISTED)?;
+        if !words.contains(word) {
+            words.push(word);
+        }
+    }
+    Ok(if words.is_empty() {
+        Value::Null
+    } else {
+        Value::Json(Json::from(words).to_string().into())
+    })
 }
 
 /// A scalar is a list of one; nulls and blanks are dropped; nothing left is null.

@@ -37,6 +37,8 @@ pub enum Kind {
     IdList,
     /// One of the listed words.
     Enumeration(&'static [&'static str]),
+    /// A list of listed words, each once: JSON in the database.
+    Words(&'static [&'static str]),
     /// Any JSON, read-only so far.
     Json,
 }
@@ -377,6 +379,16 @@ pub const fn enumeration(
     Attribute::new(name, Kind::Enumeration(words), meaning)
 }
 
+/// Some words of a closed list; never none.
+#[must_use]
+pub const fn words(
+    name: &'static str,
+    words: &'static [&'static str],
+    meaning: &'static str,
+) -> Attribute {
+    Attribute::new(name, Kind::Words(words), meaning).unsortable()
+}
+
 /// A JSON document that only the server writes.
 #[must_use]
 pub const fn json(name: &'static str, meaning: &'static str) -> Attribute {
@@ -568,6 +580,9 @@ pub struct Resource {
     pub on_delete: &'static [OnDelete],
     /// Whether changes are written to the audit log.
     pub audited: bool,
+    /// Whether many operations look at all of its records, which are few: they are read once for
+    /// operations that share a transaction.
+    pub standing: bool,
 }
 
 impl Resource {
@@ -589,6 +604,7 @@ impl Resource {
         default_sort: "",
         on_delete: &[],
         audited: true,
+        standing: false,
     };
 
     /// Position of the attribute of this wire name.

@@ -132,7 +132,7 @@ impl Attribute {
     pub(crate) fn operators(&self) -> impl Iterator<Item = (&'static str, Operator)> + use<> {
         let families: &[Family] = match self.kind {
             // Of JSON, the text that is stored.
-            Kind::Text | Kind::Json => &[EQUALITY, LISTS, TEXT],
+            Kind::Text | Kind::Json | Kind::Words(_) => &[EQUALITY, LISTS, TEXT],
             Kind::Decimal | Kind::Integer { .. } | Kind::Timestamp => &[EQUALITY, ORDER, LISTS],
             Kind::Uuid | Kind::Enumeration(_) => &[EQUALITY, LISTS],
             Kind::Boolean | Kind::IdList => &[EQUALITY],
@@ -331,7 +331,7 @@ fn test(kind: Kind, operator: Operator, values: &[String]) -> Result<Option<Test
 /// Reads a value as the column's kind; `None` is a value that no row can have.
 fn operand(kind: Kind, text: &str) -> Result<Option<Operand>, Refused> {
     let operand = match kind {
-        Kind::Text | Kind::IdList | Kind::Json => Operand::Text(text.to_owned()),
+        Kind::Text | Kind::IdList | Kind::Json | Kind::Words(_) => Operand::Text(text.to_owned()),
         Kind::Decimal => Operand::Decimal(Decimal::locate(text).map_err(|_| Refused)?),
         Kind::Integer { .. } => {
             Operand::Integer(decimal::truncate_integer(text).map_err(|_| Refused)?)

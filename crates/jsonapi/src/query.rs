@@ -95,6 +95,21 @@ pub struct Query {
 }
 
 impl Query {
+    /// A query that asks for nothing in particular.
+    #[must_use]
+    pub fn plain(resource: &'static Resource) -> Self {
+        Self {
+            resource,
+            fieldsets: Vec::new(),
+            include: Include::default(),
+            filters: Vec::new(),
+            sort: Vec::new(),
+            page: Page { number: 1, size: 1 },
+            walk: None,
+            collected: Vec::new(),
+        }
+    }
+
     /// Understands `params` for a request on `resource`.
     ///
     /// # Errors

@@ -2,14 +2,18 @@
 
 use jsonapi::Api;
 
+use crate::API_PREFIX;
 use crate::accounts::{self, ACCOUNTS};
 use crate::audit::AUDIT_RECORDS;
 use crate::balances::{BALANCE_CORRECTION, BALANCES};
 use crate::contacts::CONTACTS;
 use crate::contractors::{self, CONTRACTORS};
+use crate::events::EVENTS;
 use crate::invoice_templates::{self, INVOICE_TEMPLATES};
 use crate::journal::{self, JOURNAL_CLOSURES, JOURNAL_ENTRIES};
-use crate::notifications::{BALANCE_NOTIFICATIONS, EVENTS};
+use crate::mail::EMAIL_LOGS;
+use crate::notifications::BALANCE_NOTIFICATIONS;
+use crate::outbox::{DELIVERIES, WEBHOOKS};
 use crate::payments::{self, PAYMENTS};
 use crate::rest::Endpoint;
 use crate::services::SERVICES;
@@ -19,7 +23,7 @@ use crate::transactions::{self, TRANSACTIONS};
 
 /// The admin API.
 pub static API: Api = Api {
-    prefix: "/api/rest/admin",
+    prefix: API_PREFIX,
     resources: &[
         &ACCOUNTS,
         &BALANCES,
@@ -31,6 +35,9 @@ pub static API: Api = Api {
         &JOURNAL_CLOSURES,
         &EVENTS,
         &BALANCE_NOTIFICATIONS,
+        &WEBHOOKS,
+        &DELIVERIES,
+        &EMAIL_LOGS,
         &CONTRACTORS,
         &CONTACTS,
         &INVOICE_TEMPLATES,
@@ -53,6 +60,9 @@ pub static ENDPOINTS: &[&Endpoint] = &[
     &Endpoint::plain(&JOURNAL_CLOSURES),
     &Endpoint::plain(&EVENTS),
     &Endpoint::plain(&BALANCE_NOTIFICATIONS),
+    &Endpoint::plain(&WEBHOOKS),
+    &Endpoint::plain(&DELIVERIES),
+    &Endpoint::plain(&EMAIL_LOGS),
     &Endpoint::plain(&CONTRACTORS).with_faults(contractors::faults),
     &Endpoint::plain(&CONTACTS),
     &Endpoint::plain(&INVOICE_TEMPLATES).with_faults(invoice_templates::faults),

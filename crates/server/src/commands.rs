@@ -26,6 +26,7 @@ use crate::auth::{hash_password, parse_network, random_password};
 use crate::cli::{AdminCommand, ImportCommand};
 use crate::clock;
 use crate::config::Config;
+use crate::courier::Courier;
 use crate::demo;
 use crate::http::{Limits, Listener, Service, install_recorder, serve as serve_http};
 use crate::jobs::Jobs;
@@ -83,6 +84,7 @@ pub async fn serve(config: Config, with_demo: bool) -> anyhow::Result<()> {
     let days = i64::from(config.balance_notifications_days);
     let kept = (days > 0).then(|| SignedDuration::from_hours(24 * days));
     let jobs = Jobs::start(&app, kept);
+    let courier = Courier::start(&app);
     let service =
         Service::new(router(&app), &config.trusted_proxies).closing_when(Arc::clone(&app.leaving));
     let (close, closed) = oneshot::channel();
@@ -94,7 +96,7 @@ pub async fn serve(config: Config, with_demo: bool) -> anyhow::Result<()> {
         () = serving => tracing::info!("stopped"),
         () = lead_out(&app, signals, drain, close) => tracing::warn!("stopped at once: answers in progress are lost"),
     }
-    jobs.stop().await;
+    tokio::join!(jobs.stop(), courier.stop());
     Ok(())
 }
 

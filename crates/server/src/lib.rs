@@ -5,6 +5,9 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Where the admin API is.
+pub const API_PREFIX: &str = "/api/rest/admin";
+
 pub mod accounts;
 pub mod api;
 pub mod app;
@@ -18,15 +21,19 @@ pub mod config;
 pub mod contacts;
 pub mod contractors;
 pub mod copy;
+pub mod courier;
 pub mod csv;
 pub mod demo;
 pub mod error;
+pub mod events;
 pub mod http;
 pub mod invoice_templates;
 pub mod jobs;
 pub mod journal;
+pub mod mail;
 pub mod notifications;
 pub mod openapi;
+pub mod outbox;
 pub mod payments;
 pub mod progress;
 pub mod reply;
@@ -38,4 +45,5 @@ pub mod sign_in;
 pub mod smtp_connections;
 pub mod timezones;
 pub mod transactions;
+pub mod webhooks;
 pub mod yeti;

@@ -1,8 +1,8 @@
 //! What a batch of operations needs at PostgreSQL, read and locked in one go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use jsonapi::{Resource, Value};
+use jsonapi::{Record, Resource, Value};
 
 use crate::error::StoreError;
 use crate::first_answers::FirstAnswer;
@@ -40,11 +40,14 @@ pub struct Fetch {
     pub locked: Option<Place>,
     /// Ids from the sequences, by type.
     pub ids: Vec<(&'static str, Vec<i64>)>,
+    /// All records of the standing resources, by type.
+    pub standing: HashMap<&'static str, Vec<Record>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Asked {
     Rows(&'static str),
+    All(&'static str),
     Ids,
     Answers,
 }
@@ -77,6 +80,11 @@ impl Fetch {
             queries.push(Statement::new(lock, vec![Value::Ids(ids)]));
         }
         fetch.locked = places.last().map(|(rank, _, id)| (*rank, *id));
+        for table in tables.standing() {
+            fetch.standing.insert(table.resource.kind, Vec::new());
+            fetch.asked.push(Asked::All(table.resource.kind));
+            queries.push(Statement::new(table.select_all.clone(), Vec::new()));
+        }
         if !ids.is_empty() {
             // Behind the locks, so that they are above those of whoever had the rows before.
             let wanted: Vec<(&Table, usize)> =
@@ -104,6 +112,10 @@ impl Fetch {
             Asked::Rows(kind) => {
                 let record = tables.named(kind).record(row)?;
                 self.work.hold((kind, record.key()), Some(record));
+            }
+            Asked::All(kind) => {
+                let record = tables.named(kind).record(row)?;
+                self.standing.entry(kind).or_default().push(record);
             }
             Asked::Ids => {
                 for (column, (_, ids)) in self.ids.iter_mut().enumerate() {

@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::error::StoreError;
 use crate::fetch::Needs;
@@ -100,7 +100,12 @@ pub struct Lane {
 
 impl Lane {
     /// Starts a lane that counts the totals in rows of its own, those of `slot`.
-    pub fn start(source: Source, tables: Arc<Tables>, slot: i64) -> std::io::Result<Self> {
+    pub fn start(
+        source: Source,
+        tables: Arc<Tables>,
+        stir: &Arc<Notify>,
+        slot: i64,
+    ) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let mut builder = Builder::new_current_thread();
         match source {
@@ -108,7 +113,7 @@ impl Lane {
             Source::Postgres(_) => builder.enable_all(),
         };
         let runtime = builder.build()?;
-        let writer = Writer::new(source, tables, slot);
+        let writer = Writer::new(source, tables, Arc::clone(stir), slot);
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || runtime.block_on(writer.run(jobs)))?;
@@ -157,6 +162,7 @@ struct Writer {
     /// Where the file of SQLite must be.
     place: Option<Place>,
     tables: Arc<Tables>,
+    stir: Arc<Notify>,
     slot: i64,
     tx: Option<Tx>,
     /// For how many of those that wait the next transaction has begun already.
@@ -166,16 +172,17 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(source: Source, tables: Arc<Tables>, slot: i64) -> Self {
+    fn new(source: Source, tables: Arc<Tables>, stir: Arc<Notify>, slot: i64) -> Self {
         let (pool, place, tx) = match source {
             Source::Sqlite(connection) => {
                 let place = Place::of(&connection);
-                let tx = Tx::new(Session::sqlite(connection), Arc::clone(&tables), slot);
+                let session = Session::sqlite(connection);
+                let tx = Tx::new(session, Arc::clone(&tables), Arc::clone(&stir), slot);
                 (None, Some(place), Some(tx))
             }
             Source::Postgres(pool) => (Some(pool), None, None),
         };
-        Self { pool, place, tables, slot, tx, begun: 0, failing: false }
+        Self { pool, place, tables, stir, slot, tx, begun: 0, failing: false }
     }
 
     async fn run(mut self, mut jobs: mpsc::Receiver<Queued>) {
@@ -245,7 +252,8 @@ impl Writer {
                 pool.renew();
             }
             let session = Session::postgres(pool.get().await?);
-            self.tx = Some(Tx::new(session, Arc::clone(&self.tables), self.slot));
+            let (tables, stir) = (Arc::clone(&self.tables), Arc::clone(&self.stir));
+            self.tx = Some(Tx::new(session, tables, stir, self.slot));
         }
         self.tx.as_mut().ok_or(StoreError::Closed)
     }
@@ -438,7 +446,7 @@ mod tests {
         let mut connection = connection::writer(&file).expect("a database");
         migrate(&mut connection, "lane.db").expect("a schema");
         let tables = Arc::new(Tables::new(&Api { prefix: "", resources: &[] }));
-        let mut writer = Writer::new(Source::Sqlite(connection), tables, 0);
+        let mut writer = Writer::new(Source::Sqlite(connection), tables, Arc::default(), 0);
         let counts = async |tx: &mut Tx| {
             tx.work.count("accounts", 1);
             Ok(())

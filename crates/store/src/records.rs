@@ -318,6 +318,7 @@ impl Tx {
         before: Option<&Record>,
         after: Option<&Record>,
     ) {
+        self.unsettle(resource);
         let seen = |record: Option<&Record>| {
             i64::from(record.is_some_and(|record| resource.shows(record)))
         };

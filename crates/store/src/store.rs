@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use jsonapi::{Api, Include, Included, Listing, Record, Resource};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::database::{Database, make_directory, path_of};
 use crate::error::{OpenError, StoreError};
@@ -49,6 +49,8 @@ pub struct Store {
     turn: AtomicUsize,
     readers: Readers,
     long_lists: Arc<Semaphore>,
+    /// Told when something is put into a line of deliveries.
+    pub(crate) stir: Arc<Notify>,
 }
 
 /// Where reading connections come from.
@@ -139,10 +141,11 @@ impl Store {
         let mut connection = connection::writer(file).map_err(failed)?;
         migrations::migrate(&mut connection, path)?;
         let tables = Arc::new(Tables::new(&api));
-        let lane = Lane::start(Source::Sqlite(connection), Arc::clone(&tables), 0)?;
+        let stir = Arc::default();
+        let lane = Lane::start(Source::Sqlite(connection), Arc::clone(&tables), &stir, 0)?;
         let readers =
             Readers::Sqlite { pool: Arc::new(Pool::new(file.to_owned())), path: file.to_owned() };
-        Ok(Self::new(api, tables, vec![lane], readers))
+        Ok(Self::new(api, tables, vec![lane], readers, stir))
     }
 
     async fn open_postgres(database: &Database, api: Api) -> Result<Self, OpenError> {
@@ -162,20 +165,39 @@ impl Store {
         migrations::migrate_postgres(&mut client, &server.place()).await?;
         drop(client);
         let tables = Arc::new(Tables::new(&api));
+        let stir = Arc::default();
         let mut lanes = Vec::with_capacity(database.lanes);
         for lane in 0..database.lanes.clamp(1, 64) {
             let slot = i64::try_from(RandomState::new().hash_one(lane) % SLOTS).unwrap_or_default();
             let pool = server.pool(1, Asked::SingleRows)?;
-            lanes.push(Lane::start(Source::Postgres(pool), Arc::clone(&tables), slot)?);
+            lanes.push(Lane::start(Source::Postgres(pool), Arc::clone(&tables), &stir, slot)?);
         }
         let lookups = Lookups::new(server.pool(1, Asked::SingleRows)?, Arc::clone(&tables));
         let lookups = Arc::new(lookups);
-        Ok(Self::new(api, tables, lanes, Readers::Postgres { primary, replica, lookups }))
+        Ok(Self::new(api, tables, lanes, Readers::Postgres { primary, replica, lookups }, stir))
     }
 
-    fn new(api: Api, tables: Arc<Tables>, lanes: Vec<Lane>, readers: Readers) -> Self {
+    fn new(
+        api: Api,
+        tables: Arc<Tables>,
+        lanes: Vec<Lane>,
+        readers: Readers,
+        stir: Arc<Notify>,
+    ) -> Self {
         let long_lists = Arc::new(Semaphore::new(LONG_LISTS_MAX));
-        Self { api, tables, lanes, turn: AtomicUsize::new(0), readers, long_lists }
+        Self { api, tables, lanes, turn: AtomicUsize::new(0), readers, long_lists, stir }
+    }
+
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    pub(crate) async fn take_reader(&self) -> Result<Session, StoreError> {
+        self.readers.take().await
+    }
+
+    pub(crate) fn give_back(&self, session: Session) {
+        self.readers.give_back(session);
     }
 
     /// Opens a database if there is one: for work that makes no sense on an empty one.

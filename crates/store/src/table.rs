@@ -29,6 +29,7 @@ pub struct Table {
     /// `SELECT id, … FROM …`, to be continued with a condition.
     pub select: String,
     pub select_one: String,
+    pub select_all: String,
     /// The same for clients: what has no place on the wire is not read, and is null.
     pub shown: String,
     pub shown_one: String,
@@ -72,6 +73,7 @@ impl Table {
             resource,
             rank: 0,
             select_one: format!("{select} WHERE id = $1"),
+            select_all: format!("{select} ORDER BY id"),
             lock_one: format!("{select} WHERE id = $1 FOR NO KEY UPDATE"),
             lock_many: format!("{select} WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"),
             last_id: format!(
@@ -233,7 +235,7 @@ fn listed<T>(items: &[T], text: impl Fn(usize, &T) -> String) -> String {
 /// PostgreSQL's type of an attribute.
 fn column_type(kind: Kind) -> &'static str {
     match kind {
-        Kind::Text | Kind::Enumeration(_) | Kind::Json => TEXT,
+        Kind::Text | Kind::Enumeration(_) | Kind::Json | Kind::Words(_) => TEXT,
         Kind::Decimal => "numeric",
         Kind::Integer { .. } => BIGINT,
         Kind::Boolean => "boolean",
@@ -266,6 +268,11 @@ impl Tables {
             }
         }
         Self { by_kind }
+    }
+
+    /// The tables that many operations look at, all of each.
+    pub fn standing(&self) -> impl Iterator<Item = &Table> {
+        self.by_kind.values().filter(|table| table.resource.standing)
     }
 
     /// The table of a resource of this API.

@@ -78,11 +78,4 @@ impl Tx {
                    WHERE ends_at < $1 ORDER BY ends_at LIMIT $2)";
         self.execute(sql, &[Value::Time(cutoff), Value::Int(i64::from(limit))]).await
     }
-
-    /// Leaves a statement to be run before the commit, when rows are locked only for a moment.
-    async fn leave(&mut self, statement: Statement) -> Result<(), StoreError> {
-        let mark = self.work.mark();
-        self.work.statement(statement);
-        self.write_through(mark).await
-    }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use jsonapi::{Record, Resource, Value};
+use tokio::sync::Notify;
 
 use crate::error::StoreError;
 use crate::fetch::{Fetch, Needs, Place, Target};
@@ -38,6 +39,11 @@ pub struct Tx {
     operations: usize,
     /// Which rows of the totals this writer counts in.
     slot: i64,
+    /// All records of resources that have few, as far as they were read.
+    standing: HashMap<&'static str, Arc<[Record]>>,
+    /// Told of a commit that puts something into a line of deliveries.
+    stir: Arc<Notify>,
+    is_stirring: bool,
 }
 
 /// Ids that are ours to give out.
@@ -70,7 +76,7 @@ pub enum Fate {
 }
 
 impl Tx {
-    pub(crate) fn new(session: Session, tables: Arc<Tables>, slot: i64) -> Self {
+    pub(crate) fn new(session: Session, tables: Arc<Tables>, stir: Arc<Notify>, slot: i64) -> Self {
         Self {
             session,
             tables,
@@ -83,6 +89,9 @@ impl Tx {
             given: HashMap::new(),
             operations: 1,
             slot,
+            standing: HashMap::new(),
+            stir,
+            is_stirring: false,
         }
     }
 
@@ -126,6 +135,8 @@ impl Tx {
         (self.careful, self.fate, self.locked) = (careful, Fate::Good, fetch.locked);
         // Others may have given out more in the meantime.
         self.ids = fetch.ids.iter().map(|(kind, ids)| (*kind, Ids::taken(ids))).collect();
+        self.standing = fetch.standing.into_iter().map(|(kind, all)| (kind, all.into())).collect();
+        self.is_stirring = false;
         self.given.clear();
         self.expect(operations);
     }
@@ -154,7 +165,9 @@ impl Tx {
     /// Writes what was decided, and commits.
     pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
         let statements = self.last_statements()?;
-        self.session.commit(statements).await
+        self.session.commit(statements).await?;
+        self.tell_stir();
+        Ok(())
     }
 
     /// As [`Self::commit`], and begins the transaction for the next operations before the answer
@@ -169,6 +182,7 @@ impl Tx {
         let tables = Arc::clone(&self.tables);
         let visit = |position: usize, row: Row<'_>| fetch.take(&tables, position, row);
         let begun = self.session.commit_and_begin(statements, committed, &queries, visit).await?;
+        self.tell_stir();
         if begun.is_ok() {
             self.open(false, operations, fetch);
         } else {
@@ -176,6 +190,56 @@ impl Tx {
             let _ = self.rollback().await;
         }
         Ok(begun.is_ok())
+    }
+
+    /// Notes that the commit puts something into a line of deliveries.
+    pub(crate) fn stir(&mut self) {
+        self.is_stirring = true;
+    }
+
+    fn tell_stir(&mut self) {
+        if std::mem::take(&mut self.is_stirring) {
+            self.stir.notify_one();
+        }
+    }
+
+    /// Forgets what was read of all records of a resource, one of which changes.
+    pub(crate) fn unsettle(&mut self, resource: &Resource) {
+        self.standing.remove(resource.kind);
+    }
+
+    /// Every record of a resource that has few, in the order of their keys: read once for all
+    /// operations that share the transaction, and of [`Resource::standing`] ones in advance.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn all(&mut self, resource: &'static Resource) -> Result<Arc<[Record]>, StoreError> {
+        let kind = resource.kind;
+        if let Some(all) = self.standing.get(kind) {
+            return Ok(Arc::clone(all));
+        }
+        if !self.work.inserts(kind).is_empty() || self.work.changes(kind, |_, _| true) {
+            self.flush().await?;
+        }
+        let tables = Arc::clone(&self.tables);
+        let table = tables.of(resource);
+        let mut all = Vec::new();
+        let visit = |row: Row<'_>| {
+            all.push(table.record(row)?);
+            Ok(())
+        };
+        let read = self.session.read(&table.select_all, &[], visit).await;
+        self.noted(read)?;
+        let all: Arc<[Record]> = all.into();
+        self.standing.insert(kind, Arc::clone(&all));
+        Ok(all)
+    }
+
+    /// Leaves a statement to be run before the commit, when rows are locked only for a moment.
+    pub(crate) async fn leave(&mut self, statement: Statement) -> Result<(), StoreError> {
+        let mark = self.work.mark();
+        self.work.statement(statement);
+        self.write_through(mark).await
     }
 
     fn last_statements(&mut self) -> Result<Vec<Statement>, StoreError> {
@@ -245,6 +309,8 @@ impl Tx {
     }
 
     fn undo(&mut self, mark: Mark) {
+        // What it has changed of these may have been read.
+        self.standing.clear();
         let ids = &mut self.ids;
         self.work.forget(mark, |kind, id| {
             if let Some(ids) = ids.get_mut(kind)

@@ -149,7 +149,7 @@ fn postgres(session: &Session) -> Schema {
                 assert_eq!(columns.pop(), key, "the end of {name}");
             }
             let condition: Option<String> = row.get("condition");
-            let bare = |text: String| text.trim_matches(['(', ')']).to_owned();
+            let bare = |text: String| text.trim_matches(['(', ')']).replace("::text", "");
             Index {
                 columns,
                 name: (!row.get::<bool>("made_by_constraint")).then_some(name),

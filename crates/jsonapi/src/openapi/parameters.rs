@@ -157,7 +157,11 @@ fn filters(resource: &Resource) -> Vec<Json> {
 fn attribute_filters(attribute: &Attribute) -> Vec<Json> {
     let name = attribute.name;
     // JSON is compared as the text that is stored.
-    let kind = if matches!(attribute.kind, Kind::Json) { Kind::Text } else { attribute.kind };
+    let kind = if matches!(attribute.kind, Kind::Json | Kind::Words(_)) {
+        Kind::Text
+    } else {
+        attribute.kind
+    };
     let value = Json::Object(schemas::value(kind));
     let exact = attribute.exact_filter.then(|| filter(name, name, Operator::Exact, &value));
     exact.into_iter().chain(operator_filters(name, attribute.operators(), &value)).collect()

@@ -323,6 +323,9 @@ pub(super) fn value(kind: Kind) -> Map<String, Json> {
             json!({"type": "array", "items": {"type": "integer", "format": "int64"}})
         }
         Kind::Enumeration(words) => json!({"type": "string", "enum": words}),
+        Kind::Words(words) => {
+            json!({"type": "array", "items": {"type": "string", "enum": words}, "minItems": 1})
+        }
         Kind::Json => json!({}),
     };
     match value {

@@ -132,6 +132,10 @@ fn value_of(attribute: &Attribute) -> BoxedStrategy<Value> {
         }
         Kind::IdList => vec(any::<i64>(), 1..5).prop_map(Value::Ids).boxed(),
         Kind::Enumeration(words) => select(words.to_vec()).prop_map(Value::text).boxed(),
+        Kind::Words(words) => {
+            let some = proptest::sample::subsequence(words.to_vec(), 1..=words.len());
+            some.prop_map(|some| Value::Json(serde_json::json!(some).to_string().into())).boxed()
+        }
         Kind::Json => json().prop_map(|json| Value::Json(json.to_string().into())).boxed(),
     };
     prop_oneof![4 => value, 1 => Just(Value::Null)].boxed()

@@ -4,4 +4,4 @@ mod resource;
 mod rules;
 
 pub use resource::ACCOUNTS;
-pub use rules::{faults, faults_of_stored, prepare, threshold_state, thresholds};
+pub use rules::{faults, faults_of_stored, is_muted, prepare, threshold_state, thresholds};

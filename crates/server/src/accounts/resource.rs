@@ -56,6 +56,13 @@ pub static ACCOUNTS: Resource = Resource {
             .internal()
             .unaudited()
             .or_int(0),
+        integer("own-alerts", 0, i64::MAX, "Alerts that look at every change of the balance.")
+            .internal()
+            .unaudited()
+            .or_int(0),
+        timestamp("notifications-muted-until", "Until when nobody is mailed of the balance.")
+            .shown_when_set()
+            .unsortable(),
     ],
     relationships: &[
         to_one("contractor", "contractors").required().filterable(),

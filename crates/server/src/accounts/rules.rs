@@ -4,6 +4,7 @@ use billing::account::{Given, Terms, refusals};
 use billing::threshold::{self, ThresholdState, Thresholds};
 use billing::{InvoicePeriod, next_invoice, timezone};
 use decimal::Decimal;
+use jiff::Timestamp;
 use jsonapi::{Fault, Input, Record, Value};
 
 use super::resource::ACCOUNTS;
@@ -85,6 +86,13 @@ pub fn thresholds(account: &Record) -> Thresholds {
 pub fn threshold_state(account: &Record) -> ThresholdState {
     let id = ACCOUNTS.value(account, "threshold-state").as_int();
     id.and_then(ThresholdState::from_id).unwrap_or_default()
+}
+
+/// Whether nobody is to be mailed of the account's balance now.
+#[must_use]
+pub fn is_muted(account: &Record, now: Timestamp) -> bool {
+    let until = ACCOUNTS.value(account, "notifications-muted-until").as_time();
+    until.is_some_and(|until| now < until)
 }
 
 /// Gives a new account its uuid, and follows a change of period or zone with the end of the

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use decimal::Decimal;
 use hyper::{Method, StatusCode};
+use jiff::SignedDuration;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use store::Figures;
@@ -58,6 +59,11 @@ pub fn describe() {
     describe_gauge!("journal_faulty_accounts", "Accounts whose journals do not prove the balance.");
     describe_counter!("journal_sampled_accounts_total", "Journals looked at in the background.");
     describe_gauge!("job_held", "1 where this node does the job, 0 where another one may.");
+    describe_gauge!(
+        "deliveries_waiting",
+        "Deliveries that wait; no more than 100,000 are counted."
+    );
+    describe_gauge!("deliveries_oldest_seconds", "For how long the oldest of them has waited.");
     describe_gauge!("database_writes_waiting", "Writes waiting for their lane.");
 }
 
@@ -114,6 +120,12 @@ pub fn show_drift(sampled: u64, accounts: u64, amount: Decimal) {
 /// Shows whether this node does the job.
 pub fn show_held(job: &'static str, is_held: bool) {
     gauge!("job_held", "job" => job).set(precise(u64::from(is_held)));
+}
+
+/// Shows how many deliveries wait, and for how long the oldest has.
+pub fn show_backlog(waiting: i64, oldest: SignedDuration) {
+    gauge!("deliveries_waiting").set(precise(waiting.unsigned_abs()));
+    gauge!("deliveries_oldest_seconds").set(oldest.as_secs_f64());
 }
 
 /// The figures as text, with the process and the database as they are now.

@@ -14,7 +14,9 @@ mod stream;
 pub use body::read_body;
 pub use listen::{Limits, Listener, serve};
 pub use media::{accepts, check_content_type, list_header, media_type, media_types};
-pub use metrics::{describe, install_recorder, render_metrics, show_drift, show_held};
+pub use metrics::{
+    describe, install_recorder, render_metrics, show_backlog, show_drift, show_held,
+};
 pub use proxies::RequestInfo;
 pub use service::{ResponseBody, Service};
 pub use stream::Source;

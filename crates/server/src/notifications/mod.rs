@@ -1,7 +1,7 @@
-//! What is worth telling about accounts: events, and the log of balance notifications.
+//! What people are told of balances, and the log of it.
 
 mod announce;
 mod resource;
 
 pub use announce::announce;
-pub use resource::{BALANCE_NOTIFICATIONS, EVENTS};
+pub use resource::BALANCE_NOTIFICATIONS;

@@ -1,8 +1,11 @@
 //! SMTP connections on the wire (contract, resources 14 with D19).
 
-use jsonapi::{Fault, OnDelete, Resource, boolean, integer, text};
+use jsonapi::{Fault, OnDelete, Resource, boolean, enumeration, integer, text};
 
 use crate::rest::{Draft, Truth};
+
+/// Encrypted if the server can, or always (STARTTLS); from the first byte; never.
+const TLS_MODES: &[&str] = &["opportunistic", "required", "implicit", "none"];
 
 /// The SMTP connection.
 pub static SMTP_CONNECTIONS: Resource = Resource {
@@ -20,6 +23,13 @@ pub static SMTP_CONNECTIONS: Resource = Resource {
         boolean("global", "Whether contractors without one of their own use it.")
             .required()
             .or_bool(true),
+        enumeration(
+            "tls-mode",
+            TLS_MODES,
+            "Whether the connection is encrypted; null is `opportunistic`: if the server can.",
+        )
+        .shown_when_set()
+        .unsortable(),
     ],
     on_delete: &[OnDelete::RestrictedBy { kind: "contractors", relationship: "smtp-connection" }],
     ..Resource::PLAIN

@@ -17,7 +17,7 @@ const ALL: &[&str] = &[
 /// The operators of a kind, as the contract lists them (protocol 7.5), and a value they take.
 fn operators(kind: Kind) -> (&'static [&'static str], &'static str) {
     match kind {
-        Kind::Text | Kind::Json => (TEXT, "a"),
+        Kind::Text | Kind::Json | Kind::Words(_) => (TEXT, "a"),
         Kind::Decimal => (ORDER, "1.5"),
         Kind::Integer { .. } => (ORDER, "1"),
         Kind::Timestamp => (ORDER, "2026-01-02"),

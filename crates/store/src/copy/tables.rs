@@ -89,7 +89,7 @@ impl CopyTable {
         let kinds = self.columns.iter().map(|(_, kind)| kind);
         kinds
             .map(|kind| match kind {
-                Kind::Text | Kind::Enumeration(_) | Kind::Json => Type::TEXT,
+                Kind::Text | Kind::Enumeration(_) | Kind::Json | Kind::Words(_) => Type::TEXT,
                 Kind::Decimal => Type::NUMERIC,
                 Kind::Integer { .. } => Type::INT8,
                 Kind::Boolean => Type::BOOL,
@@ -138,7 +138,7 @@ fn resources(api: &Api) -> Vec<CopyTable> {
 }
 
 /// The tables that belong to no resource.
-fn plain() -> [CopyTable; 5] {
+fn plain() -> [CopyTable; 7] {
     use Kind::{Boolean, Text, Timestamp};
     let mut settings = CopyTable::new("settings", 1, &[("name", Text), ("value", Text)]);
     settings.rows =
@@ -171,6 +171,15 @@ fn plain() -> [CopyTable; 5] {
         ("body", Text),
         ("created_at", Timestamp),
     ];
+    let delivery_lines = [
+        ("name", Text),
+        ("target", Text),
+        ("due_at", Timestamp),
+        ("failures", INTEGER),
+        ("joined", INTEGER),
+        ("holder", Text),
+    ];
+    let operator_addresses = [("operator_id", INTEGER), ("address", Text), ("seen_at", Timestamp)];
     let list_members = [("list", Text), ("member_id", INTEGER), ("record_id", INTEGER)];
     [
         settings,
@@ -178,6 +187,8 @@ fn plain() -> [CopyTable; 5] {
         CopyTable::new("operators", 1, &operators),
         CopyTable::new("first_answers", 1, &first_answers),
         CopyTable::new("list_members", 3, &list_members),
+        CopyTable::new("delivery_lines", 1, &delivery_lines),
+        CopyTable::new("operator_addresses", 2, &operator_addresses),
     ]
 }
 

@@ -116,7 +116,7 @@ pub fn read(stored: Option<Raw<'_>>, kind: Kind) -> Option<Value> {
             Value::Time(Timestamp::from_microsecond(micros).ok()?)
         }
         Kind::IdList => Value::Ids(ids(bytes)?),
-        Kind::Json => Value::Json(std::str::from_utf8(bytes).ok()?.into()),
+        Kind::Json | Kind::Words(_) => Value::Json(std::str::from_utf8(bytes).ok()?.into()),
     })
 }
 

@@ -51,7 +51,7 @@ pub fn read(stored: ValueRef<'_>, kind: Kind) -> Option<Value> {
             Value::Time(Timestamp::from_microsecond(micros).ok()?)
         }
         (Kind::IdList, ValueRef::Blob(bytes)) => Value::Ids(ids_from_bytes(bytes)?),
-        (Kind::Json, ValueRef::Text(bytes)) => {
+        (Kind::Json | Kind::Words(_), ValueRef::Text(bytes)) => {
             Value::Json(std::str::from_utf8(bytes).ok()?.to_owned().into_boxed_str())
         }
         _ => return None,

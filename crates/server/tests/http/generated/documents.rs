@@ -93,6 +93,7 @@ impl Generator {
                 format!("[{}]", ids.join(","))
             }
             Kind::Enumeration(words) => quoted(self.pick(words)),
+            Kind::Words(words) => format!("[{}]", quoted(self.pick(words))),
             Kind::Timestamp => quoted(self.listed(INSTANTS)),
         }
     }

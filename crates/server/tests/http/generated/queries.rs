@@ -14,7 +14,7 @@ const TEXTUAL: &[&str] = &["eq", "not_eq", "cont", "start", "end", "in", "not_in
 /// The operators of a kind (contract, protocol 7.5).
 fn operators(kind: Kind) -> &'static [&'static str] {
     match kind {
-        Kind::Text | Kind::Json => TEXTUAL,
+        Kind::Text | Kind::Json | Kind::Words(_) => TEXTUAL,
         Kind::Decimal | Kind::Integer { .. } | Kind::Timestamp => ORDER,
         Kind::Boolean => &["eq", "not_eq"],
         Kind::Uuid | Kind::Enumeration(_) => EQUALITY,
@@ -151,7 +151,7 @@ impl Generator {
     fn one_value(&mut self, resource: &Resource, column: &Filterable) -> String {
         let key = (resource.kind.to_owned(), column.name.clone());
         let seen = self.values.get(&key).cloned().unwrap_or_default();
-        let is_text = matches!(column.kind, Kind::Text | Kind::Json);
+        let is_text = matches!(column.kind, Kind::Text | Kind::Json | Kind::Words(_));
         if !seen.is_empty() && self.chance(60) {
             let value = self.pick(&seen);
             if !is_text || self.chance(30) {
@@ -169,7 +169,7 @@ impl Generator {
             };
         }
         match column.kind {
-            Kind::Text | Kind::Json => {
+            Kind::Text | Kind::Json | Kind::Words(_) => {
                 let text = self.text();
                 text.chars().take(500).collect()
             }
@@ -238,7 +238,7 @@ impl Generator {
                     column.operators.iter().map(|op| (format!("{}_{op}", column.name), *op));
                 let names = names.chain(column.plain.clone().map(|name| (name, "in")));
                 for (name, operator) in names {
-                    if matches!(column.kind, Kind::Text | Kind::Json) {
+                    if matches!(column.kind, Kind::Text | Kind::Json | Kind::Words(_)) {
                         for value in ["a%00b", "a%00b,b", "%25", "_", "%5C"] {
                             requests.push(Request::get(format!("{list}?filter[{name}]={value}")));
                         }

@@ -1,0 +1,252 @@
+//! Takes deliveries that are due to their receivers, beside the requests.
+//!
+//! Every node has a courier. It claims lines for a minute, serves each on its own, and lets go of
+//! it. Receivers have slots of their own, so that a slow one waits for itself alone. What a node
+//! that died had claimed is due again when the minute is over: a delivery may come twice then,
+//! under the same id.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use jsonapi::Record;
+use store::{Line, StoreError};
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::app::App;
+use crate::events::EVENTS;
+use crate::http::show_backlog;
+use crate::outbox::{DELIVERIES, Due, EMAIL, Served, leave};
+use crate::{mail, webhooks};
+
+/// How long a line is claimed for.
+const CLAIM: SignedDuration = SignedDuration::from_mins(1);
+/// How long a line is served before the others have their turn. Well below [`CLAIM`].
+const TURN: Duration = Duration::from_secs(20);
+/// Deliveries of a line that are read at once.
+const DUE_AT_ONCE: u32 = 20;
+/// Lines of one receiver that are served at once, by one node.
+const SLOTS: usize = 16;
+/// Time between two looks for what other nodes have put into lines, and for what is due again.
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
+/// Time between two looks at how much waits.
+const BACKLOG_PAUSE: Duration = Duration::from_secs(5);
+/// How long lines that are being served may take to end.
+const STOP_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// The courier of a running server.
+#[derive(Debug)]
+pub struct Courier {
+    stop: watch::Sender<bool>,
+    running: JoinHandle<()>,
+}
+
+impl Courier {
+    /// Starts to deliver.
+    #[must_use]
+    pub fn start(app: &Arc<App>) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let round = Round {
+            app: Arc::clone(app),
+            serving: JoinSet::new(),
+            served: HashMap::new(),
+            taken: HashMap::new(),
+            is_failing: false,
+        };
+        Self { stop, running: tokio::spawn(round.run(stopped)) }
+    }
+
+    /// Stops to claim lines, and waits a little for those that are being served.
+    pub async fn stop(self) {
+        // One that has ended does not listen.
+        let _ = self.stop.send(true);
+        if tokio::time::timeout(STOP_TIME_MAX, self.running).await.is_err() {
+            tracing::warn!("a delivery did not end in time: it may come twice");
+        }
+    }
+}
+
+/// A courier on its way.
+struct Round {
+    app: Arc<App>,
+    serving: JoinSet<()>,
+    /// Whom each task serves.
+    served: HashMap<Id, String>,
+    /// Slots taken, by receiver.
+    taken: HashMap<String, usize>,
+    is_failing: bool,
+}
+
+impl Round {
+    async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        let every = |pause| {
+            let mut interval = interval(pause);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
+        let (mut looks, mut counts) = (every(LOOK_PAUSE), every(BACKLOG_PAUSE));
+        loop {
+            tokio::select! {
+                biased;
+                () = told_to_stop(&mut stopped) => break,
+                Some(ended) = self.serving.join_next_with_id() => {
+                    self.free(ended);
+                    // More may have ended: one look for all of them.
+                    while let Some(ended) = self.serving.try_join_next_with_id() {
+                        self.free(ended);
+                    }
+                }
+                () = self.app.store.stirred() => {}
+                _ = looks.tick() => {}
+                _ = counts.tick() => {
+                    self.count().await;
+                    continue;
+                }
+            }
+            let looked = self.look().await;
+            self.log_change(&looked);
+        }
+        while self.serving.join_next().await.is_some() {}
+    }
+
+    /// Gives a receiver its slot back.
+    fn free(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
+            // The panic has been told.
+            Err(error) => error.id(),
+        };
+        let Some(target) = self.served.remove(&id) else { return };
+        if let Entry::Occupied(mut taken) = self.taken.entry(target) {
+            *taken.get_mut() -= 1;
+            if *taken.get() == 0 {
+                taken.remove();
+            }
+        }
+    }
+
+    /// Claims what is due, of every receiver as much as it has slots for.
+    async fn look(&mut self) -> Result<(), StoreError> {
+        let mut after = String::new();
+        loop {
+            let targets = self.app.store.line_targets(&after).await?;
+            let Some(last) = targets.last() else { return Ok(()) };
+            after.clone_from(last);
+            for target in targets {
+                self.claim(target).await?;
+            }
+        }
+    }
+
+    async fn claim(&mut self, target: String) -> Result<(), StoreError> {
+        let taken = self.taken.get(&target).copied().unwrap_or_default();
+        let free = SLOTS.saturating_sub(taken);
+        if free == 0 {
+            return Ok(());
+        }
+        let due = self.app.store.due_lines(&target, self.app.now(), free).await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        let (node, now) = (self.app.node.clone(), self.app.now());
+        let claimed: Vec<Line> = self
+            .app
+            .store
+            .write::<_, StoreError, _>(async move |tx| {
+                let mut claimed = Vec::with_capacity(due.len());
+                for line in &due {
+                    if tx.claim_line(&line.name, &node, now, now + CLAIM).await? {
+                        claimed.push(line.clone());
+                    }
+                }
+                Ok(claimed)
+            })
+            .await?;
+        for line in claimed {
+            *self.taken.entry(target.clone()).or_default() += 1;
+            let task = self.serving.spawn(serve(Arc::clone(&self.app), line));
+            self.served.insert(task.id(), target.clone());
+        }
+        Ok(())
+    }
+
+    async fn count(&self) {
+        if let Ok(backlog) = self.app.store.backlog().await {
+            let age = backlog.oldest.map(|oldest| self.app.now().duration_since(oldest));
+            show_backlog(backlog.waiting, age.unwrap_or_default());
+        }
+    }
+
+    /// Tells an outage once, not each time.
+    fn log_change(&mut self, looked: &Result<(), StoreError>) {
+        match looked {
+            Err(error) if !self.is_failing => tracing::warn!(%error, "nothing can be delivered"),
+            Ok(()) if self.is_failing => tracing::info!("deliveries go on"),
+            _ => {}
+        }
+        self.is_failing = looked.is_err();
+    }
+}
+
+async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
+    // Without a sender nobody waits for the end.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Serves a line for a turn and lets go of it.
+async fn serve(app: Arc<App>, line: Line) {
+    let served = match serve_turn(&app, &line).await {
+        Ok(served) => served,
+        Err(error) => {
+            // What was delivered and could not be written down comes again, after the claim.
+            tracing::warn!(%error, line = line.name, "a delivery could not be written down");
+            return;
+        }
+    };
+    let chance = u32::try_from(RandomState::new().hash_one(()) % 1024).unwrap_or_default();
+    let (node, now) = (app.node.clone(), app.now());
+    let left =
+        app.store.write(async move |tx| leave(tx, &line, &node, served, chance, now).await).await;
+    if let Err::<(), StoreError>(error) = left {
+        tracing::warn!(%error, "a line is held until its claim ends");
+    }
+}
+
+async fn serve_turn(app: &Arc<App>, line: &Line) -> Result<Served, StoreError> {
+    let began = tokio::time::Instant::now();
+    loop {
+        let waiting = app.store.waiting_in_line(&DELIVERIES, &line.name, DUE_AT_ONCE).await?;
+        let Some(first) = waiting.first() else { return Ok(Served::All) };
+        let is_mail = DELIVERIES.value(first, "channel").as_text() == Some(EMAIL);
+        let due = with_events(app, waiting).await?;
+        let served =
+            if is_mail { mail::serve(app, due).await? } else { webhooks::serve(app, due).await? };
+        if served != Served::All {
+            return Ok(served);
+        }
+        if began.elapsed() >= TURN {
+            return Ok(Served::Until(app.now()));
+        }
+    }
+}
+
+async fn with_events(app: &App, deliveries: Vec<Record>) -> Result<Vec<Due>, StoreError> {
+    app.store
+        .look(async move |snapshot| {
+            let mut due = Vec::with_capacity(deliveries.len());
+            for delivery in deliveries {
+                let event = match delivery.links[0] {
+                    Some(event) => snapshot.find(&EVENTS, event).await?,
+                    None => None,
+                };
+                due.push(Due { delivery, event });
+            }
+            Ok(due)
+        })
+        .await
+}

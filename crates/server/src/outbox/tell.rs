@@ -1,0 +1,194 @@
+//! An event, and a delivery for everybody who wants to hear of it, in the transaction that makes it
+//! happen.
+
+use jiff::Timestamp;
+use jsonapi::{Base, Included, Query, Record, Value, snapshot, write_member};
+use serde_json::{Map, Value as Json};
+use store::{StoreError, Tx};
+
+use super::delivery::{DELIVERIES, EMAIL, PENDING, WEBHOOK};
+use super::webhook::WEBHOOKS;
+use crate::accounts::ACCOUNTS;
+use crate::contacts::CONTACTS;
+use crate::contractors::CONTRACTORS;
+use crate::events::{EVENTS, EventKind};
+use crate::smtp_connections::SMTP_CONNECTIONS;
+
+/// Something that has happened.
+#[derive(Clone, Debug)]
+pub struct News<'a> {
+    /// What.
+    pub kind: &'static EventKind,
+    /// The account that it happened to, as it is now, or was last.
+    pub account: Option<&'a Record>,
+    /// What else is to be told: beside the account's columns, or alone.
+    pub details: Map<String, Json>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// Writes an event down, with a delivery for every webhook that wants it. `None` where nobody
+/// wants an event that is not always written.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn tell(tx: &mut Tx, news: News<'_>) -> Result<Option<Record>, StoreError> {
+    let webhooks = tx.all(&WEBHOOKS).await?;
+    let wanting: Vec<i64> =
+        webhooks.iter().filter(|hook| wants(hook, news.kind)).map(Record::key).collect();
+    if wanting.is_empty() && !news.kind.always {
+        return Ok(None);
+    }
+    let event = write(tx, &news, !wanting.is_empty()).await?;
+    for webhook in wanting {
+        deliver_to_webhook(tx, &event, webhook, news.now).await?;
+    }
+    Ok(Some(event))
+}
+
+/// Whether a webhook is to hear of such events.
+fn wants(webhook: &Record, kind: &EventKind) -> bool {
+    let value = |name| WEBHOOKS.value(webhook, name);
+    if value("active") != &Value::Bool(true) {
+        return false;
+    }
+    let Value::Json(events) = value("events") else { return false };
+    let events: Vec<String> = serde_json::from_str(events).unwrap_or_default();
+    events.iter().any(|event| event == "*" || event == kind.name || event == kind.alias)
+}
+
+async fn write(tx: &mut Tx, news: &News<'_>, is_posted: bool) -> Result<Record, StoreError> {
+    let mut data = match news.account {
+        Some(account) => account_columns(tx, account).await?,
+        None => Map::new(),
+    };
+    data.extend(news.details.clone());
+    let document = news.account.filter(|_| is_posted).map(account_document);
+    let values = vec![
+        Value::text(news.kind.name),
+        Value::text(news.kind.alias),
+        Value::Json(Json::Object(data).to_string().into_boxed_str()),
+        Value::Time(news.now),
+        document.map_or(Value::Null, Value::Json),
+    ];
+    tx.insert(&EVENTS, values, vec![news.account.map(Record::key)]).await
+}
+
+/// The account's columns by the names that the reference's events have, recipients as addresses
+/// (contract, resources 20).
+async fn account_columns(tx: &mut Tx, account: &Record) -> Result<Map<String, Json>, StoreError> {
+    let stored: Map<String, Json> =
+        serde_json::from_str(&snapshot(&ACCOUNTS, account, None)).unwrap_or_default();
+    let mut data = Map::with_capacity(stored.len() + 1);
+    data.insert("id".to_owned(), account.key().into());
+    for (name, value) in stored {
+        let key = ACCOUNTS.relationship(&name).map_or("", |_| "_id");
+        data.insert(name.replace('-', "_") + key, value);
+    }
+    let mut recipients = Vec::new();
+    for id in recipients_of(account) {
+        let contact = tx.read(&CONTACTS, *id).await?;
+        let email = contact.as_ref().and_then(|found| CONTACTS.value(found, "email").as_text());
+        recipients.extend(email.map(Json::from));
+    }
+    data.insert("send_balance_notifications_to".to_owned(), Json::Array(recipients));
+    Ok(data)
+}
+
+/// The contacts that are mailed of an account's thresholds.
+fn recipients_of(account: &Record) -> &[i64] {
+    match ACCOUNTS.value(account, "send-balance-notifications-to") {
+        Value::Ids(ids) => ids,
+        _ => &[],
+    }
+}
+
+/// The account's own document, links relative to the server.
+fn account_document(account: &Record) -> Box<str> {
+    let base = Base(crate::API_PREFIX.to_owned());
+    let query = Query::plain(&ACCOUNTS);
+    let document = write_member(&base, &ACCOUNTS, Some(account), &query, &Included::default());
+    String::from_utf8(document).unwrap_or_default().into_boxed_str()
+}
+
+/// Adds a delivery of an event to a webhook.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn deliver_to_webhook(
+    tx: &mut Tx,
+    event: &Record,
+    webhook: i64,
+    now: Timestamp,
+) -> Result<Record, StoreError> {
+    let account = event.links[0];
+    let target = webhook_target(webhook);
+    let line = format!("{target}, account {}", account.unwrap_or_default());
+    let links = vec![Some(event.key()), Some(webhook), None, account];
+    enqueue(tx, WEBHOOK, &line, &target, links, now).await
+}
+
+/// Adds a mail of an event to each of these contacts, once. Contacts without a mail server of
+/// their contractor's, where there is no global one either, get none (contract, resources 5).
+///
+/// # Errors
+/// When a statement fails.
+pub async fn mail(
+    tx: &mut Tx,
+    event: &Record,
+    contacts: &[i64],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let servers = tx.all(&SMTP_CONNECTIONS).await?;
+    if servers.is_empty() {
+        return Ok(());
+    }
+    let is_global =
+        |server: &&Record| SMTP_CONNECTIONS.value(server, "global") == &Value::Bool(true);
+    let global = servers.iter().find(is_global).map(Record::key);
+    let account = event.links[0];
+    for (at, contact) in contacts.iter().enumerate() {
+        if contacts[..at].contains(contact) {
+            continue;
+        }
+        let Some(found) = tx.read(&CONTACTS, *contact).await? else { continue };
+        let contractor = match found.links[0] {
+            Some(contractor) => tx.read(&CONTRACTORS, contractor).await?,
+            None => None,
+        };
+        let own = contractor.and_then(|contractor| contractor.links[0]);
+        let Some(server) = own.or(global) else { continue };
+        let (line, target) = (mail_line(*contact), format!("mail server {server}"));
+        let links = vec![Some(event.key()), None, Some(*contact), account];
+        enqueue(tx, EMAIL, &line, &target, links, now).await?;
+    }
+    Ok(())
+}
+
+/// What is slow or away together, of a webhook.
+pub fn webhook_target(webhook: i64) -> String {
+    format!("webhook {webhook}")
+}
+
+/// All mail to one contact goes one after another.
+fn mail_line(contact: i64) -> String {
+    format!("contact {contact}")
+}
+
+async fn enqueue(
+    tx: &mut Tx,
+    channel: &str,
+    line: &str,
+    target: &str,
+    links: Vec<Option<i64>>,
+    now: Timestamp,
+) -> Result<Record, StoreError> {
+    let nothing_yet = std::iter::repeat_n(Value::Null, 6);
+    let values = [Value::text(channel), Value::text(PENDING), Value::Int(0), Value::Time(now)]
+        .into_iter()
+        .chain(nothing_yet)
+        .chain([Value::text(line), Value::Time(now)]);
+    let delivery = tx.insert(&DELIVERIES, values.collect(), links).await?;
+    tx.join_line(line, target, now).await?;
+    Ok(delivery)
+}

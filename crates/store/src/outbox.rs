@@ -1,0 +1,247 @@
+//! Lines of deliveries: what goes one after another, and who delivers it until when.
+//!
+//! A line is there while deliveries wait in it. Whoever claims one may deliver until it is due
+//! again, and then lets it go: at once, later, or for good. A claim saves work, and guards
+//! nothing: a node that was frozen may deliver what another one has delivered meanwhile.
+
+use jiff::Timestamp;
+use jsonapi::{Record, Resource, Value};
+
+use crate::error::StoreError;
+use crate::session::{Row, Session, Statement};
+use crate::store::Store;
+use crate::tx::Tx;
+
+/// More waiting deliveries are not counted.
+const BACKLOG_COUNTED_MAX: i64 = 100_000;
+/// Slow receivers that one look finds; others are found when these have been served.
+const TARGETS_MAX: usize = 1_000;
+
+const JOIN: &str = "INSERT INTO delivery_lines (name, target, due_at, failures, joined) \
+    VALUES ($1, $2, $3, 0, 1) \
+    ON CONFLICT (name) DO UPDATE SET joined = delivery_lines.joined + 1";
+const HURRY: &str = "UPDATE delivery_lines SET due_at = $1 \
+    WHERE name = $2 AND due_at > $1 AND holder IS NULL";
+const CLAIM: &str = "UPDATE delivery_lines SET due_at = $1, holder = $2 \
+    WHERE name = $3 AND due_at <= $4";
+const CLOSE: &str = "DELETE FROM delivery_lines WHERE name = $1 AND holder = $2 AND joined = $3";
+const RETURN: &str = "UPDATE delivery_lines SET due_at = $1, failures = $2, holder = NULL \
+    WHERE name = $3 AND holder = $4";
+const FIRST_TARGET: &str = "SELECT target FROM delivery_lines WHERE target > $1 \
+    ORDER BY target LIMIT 1";
+const DUE: &str = "SELECT name, failures, joined FROM delivery_lines \
+    WHERE target = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3";
+const COUNT: &str = "SELECT count(*) FROM \
+    (SELECT 1 FROM deliveries WHERE state = 'pending' LIMIT $1) AS waiting";
+const OLDEST: &str = "SELECT queued_at FROM deliveries WHERE state = 'pending' \
+    ORDER BY queued_at LIMIT 1";
+
+/// A line as it was when it was due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its name.
+    pub name: String,
+    /// Attempts in a row that have failed.
+    pub failures: i64,
+    /// How often something had joined it.
+    pub joined: i64,
+}
+
+/// How a line is left by whoever held it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing waits in it, unless something has joined it meanwhile.
+    Empty,
+    /// Something waits in it.
+    Waiting {
+        /// When to go on.
+        due: Timestamp,
+        /// Attempts in a row that have failed.
+        failures: i64,
+    },
+}
+
+/// What waits to be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many deliveries; no more than 100,000 are counted.
+    pub waiting: i64,
+    /// Since when the oldest of them waits.
+    pub oldest: Option<Timestamp>,
+}
+
+impl Tx {
+    /// Puts a delivery that this transaction inserts into its line, which is due at `due` if it is
+    /// new. Whoever waits at [`Store::stirred`] hears of it.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn join_line(
+        &mut self,
+        line: &str,
+        target: &str,
+        due: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.stir();
+        let params = vec![Value::text(line), Value::text(target), Value::Time(due)];
+        self.leave(Statement::new(JOIN, params)).await
+    }
+
+    /// Makes a line due now that waits for a later time, unless somebody holds it.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn hurry_line(&mut self, line: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.stir();
+        self.leave(Statement::new(HURRY, vec![Value::Time(now), Value::text(line)])).await
+    }
+
+    /// Takes a line that is due until `until`; says whether it is the holder's now.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn claim_line(
+        &mut self,
+        line: &str,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let params = [Value::Time(until), Value::text(holder), Value::text(line), Value::Time(now)];
+        Ok(self.execute(CLAIM, &params).await? > 0)
+    }
+
+    /// Leaves a line that the holder has claimed, unless it is another's by now. `now` is when a
+    /// line is due that was to be empty and is not.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn leave_line(
+        &mut self,
+        line: &Line,
+        holder: &str,
+        left: Left,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (due, failures) = match left {
+            Left::Waiting { due, failures } => (due, failures),
+            Left::Empty => {
+                let params =
+                    [Value::text(&line.name), Value::text(holder), Value::Int(line.joined)];
+                if self.execute(CLOSE, &params).await? > 0 {
+                    return Ok(());
+                }
+                self.stir();
+                (now, 0)
+            }
+        };
+        let params =
+            [Value::Time(due), Value::Int(failures), Value::text(&line.name), Value::text(holder)];
+        self.execute(RETURN, &params).await.map(|_| ())
+    }
+}
+
+impl Store {
+    /// Ends when a transaction of this process has put something into a line, which may have been
+    /// before the call.
+    pub async fn stirred(&self) {
+        self.stir.notified().await;
+    }
+
+    /// Every target that has lines, up to a thousand of those behind `after`.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn line_targets(&self, after: &str) -> Result<Vec<String>, StoreError> {
+        self.reading(async |session| {
+            let mut targets: Vec<String> = Vec::new();
+            // A walk from one target to the next: the lines between them are stepped over.
+            while targets.len() < TARGETS_MAX {
+                let last = targets.last().map_or(after, String::as_str);
+                let params = [Value::text(last)];
+                match session.read_one(FIRST_TARGET, &params, |row| row.text(0)).await? {
+                    Some(next) => targets.push(next),
+                    None => break,
+                }
+            }
+            Ok(targets)
+        })
+        .await
+    }
+
+    /// Up to `limit` lines of a target that are due, the longest due first.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn due_lines(
+        &self,
+        target: &str,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Line>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let params = [Value::text(target), Value::Time(now), Value::Int(limit)];
+        self.reading(async |session| {
+            let mut lines = Vec::new();
+            let visit = |row: Row<'_>| {
+                lines.push(Line { name: row.text(0)?, failures: row.int(1)?, joined: row.int(2)? });
+                Ok(())
+            };
+            session.read(DUE, &params, visit).await?;
+            Ok(lines)
+        })
+        .await
+    }
+
+    /// The first deliveries that wait in a line, in their order, up to `limit`.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn waiting_in_line(
+        &self,
+        deliveries: &'static Resource,
+        line: &str,
+        limit: u32,
+    ) -> Result<Vec<Record>, StoreError> {
+        let params = [Value::text(line), Value::Int(i64::from(limit))];
+        self.reading(async |session| {
+            let table = self.tables().of(deliveries);
+            let sql = format!(
+                "{} WHERE line = $1 AND state = 'pending' ORDER BY id LIMIT $2",
+                table.select
+            );
+            let mut found = Vec::new();
+            let visit = |row: Row<'_>| {
+                found.push(table.record(row)?);
+                Ok(())
+            };
+            session.read(&sql, &params, visit).await?;
+            Ok(found)
+        })
+        .await
+    }
+
+    /// What waits to be delivered.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn backlog(&self) -> Result<Backlog, StoreError> {
+        self.reading(async |session| {
+            let most = [Value::Int(BACKLOG_COUNTED_MAX)];
+            let waiting = session.read_one(COUNT, &most, |row| row.int(0)).await?;
+            let oldest = session.read_one(OLDEST, &[], |row| row.time(0)).await?;
+            Ok(Backlog { waiting: waiting.unwrap_or_default(), oldest })
+        })
+        .await
+    }
+
+    async fn reading<T>(
+        &self,
+        read: impl AsyncFnOnce(&Session) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let session = self.take_reader().await?;
+        let found = read(&session).await;
+        self.give_back(session);
+        found
+    }
+}
