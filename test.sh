@@ -21,6 +21,7 @@ fi
 for component in rustfmt clippy; do
   cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done
+scripts/test-python
 cargo --version
 
 step "formatting"

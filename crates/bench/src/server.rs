@@ -16,8 +16,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tollkeeper::api::API;
-use tollkeeper::app::App;
-use tollkeeper::clock;
+use tollkeeper::app::{App, Options};
 use tollkeeper::http::{Limits, Listener, Service, install_recorder};
 use tower::ServiceExt;
 
@@ -66,7 +65,9 @@ impl ServerProcess {
 pub async fn serve(url: &str) -> anyhow::Result<()> {
     let store = Store::open(url, API).await?;
     install_recorder()?;
-    let app = App::new(store, Some("benchmark".to_owned()), 0, clock::system).await?;
+    let secret = Some("benchmark".to_owned());
+    let options = Options { secret, token_lifetime_secs: 0, ..Options::default() };
+    let app = App::new(store, options).await?;
     let token = app.tokens.issue(1, 0, app.now())?;
     let tcp = TcpListener::bind("127.0.0.1:0").await?;
     let constant = TcpListener::bind("127.0.0.1:0").await?;

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use uuid::{ContextV1, Uuid};
 
 use crate::auth::{Operators, Throttle, Tokens};
-use crate::clock::{Clock, Moment};
+use crate::clock::{self, Clock, Moment};
 use crate::error::ApiError;
 use crate::secrets::{Cipher, Fingerprints};
 
@@ -20,6 +20,52 @@ const PASSWORD_CHECKS_MAX: usize = 2;
 const SECRET: &str = "secret";
 /// Length of a generated secret, in bytes.
 const SECRET_BYTES: usize = 48;
+
+/// How an application is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Key of the tokens and of stored secrets; without one, one is made once and kept in the
+    /// database.
+    pub secret: Option<String>,
+    /// Seconds until a token expires; 0 is never.
+    pub token_lifetime_secs: u32,
+    /// How events are delivered.
+    pub delivering: Delivering,
+    /// What the time is.
+    pub clock: Clock,
+    /// What makes uuids unlike those of others, which must be random: clock sequence and node
+    /// (RFC 9562, 5.1). Without it, the system is asked.
+    pub uuid_seed: Option<[u8; 8]>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            secret: None,
+            token_lifetime_secs: 600,
+            delivering: Delivering::default(),
+            clock: clock::system,
+            uuid_seed: None,
+        }
+    }
+}
+
+/// How events are delivered.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivering {
+    /// Whether webhooks may be at private, loopback and link-local addresses.
+    pub webhook_allow_private: bool,
+    /// Whether an account's own contacts are mailed of its balance (contract, resources 20).
+    pub account_notifications: bool,
+    /// Mails to one contact within an hour; what is more waits, and comes as one. 0 is no limit.
+    pub mails_per_hour: u32,
+}
+
+impl Default for Delivering {
+    fn default() -> Self {
+        Self { webhook_allow_private: false, account_notifications: true, mails_per_hour: 20 }
+    }
+}
 
 /// The application.
 #[derive(Debug)]
@@ -38,6 +84,8 @@ pub struct App {
     pub node: String,
     /// Whether this process is about to stop: it serves, but wants no new clients.
     pub leaving: Arc<AtomicBool>,
+    /// How events are delivered.
+    pub delivering: Delivering,
     cipher: Cipher,
     fingerprints: Fingerprints,
     clock: Clock,
@@ -46,37 +94,23 @@ pub struct App {
 }
 
 impl App {
-    /// An application over an open database. Without a configured secret, one is made once and
-    /// kept in the database.
+    /// An application over an open database.
     ///
     /// # Errors
     /// When the secret cannot be kept, or the system has no randomness to give.
-    pub async fn new(
-        store: Store,
-        secret: Option<String>,
-        token_lifetime_secs: u32,
-        clock: Clock,
-    ) -> anyhow::Result<Arc<Self>> {
-        let mut seed = [0_u8; 8];
-        getrandom::fill(&mut seed)?;
-        Self::seeded(store, secret, token_lifetime_secs, clock, seed).await
-    }
-
-    /// The same with what makes its uuids unlike those of others, which must be random: clock
-    /// sequence and node (RFC 9562, 5.1).
-    ///
-    /// # Errors
-    /// As [`Self::new`].
-    pub async fn seeded(
-        store: Store,
-        secret: Option<String>,
-        token_lifetime_secs: u32,
-        clock: Clock,
-        seed: [u8; 8],
-    ) -> anyhow::Result<Arc<Self>> {
+    pub async fn new(store: Store, options: Options) -> anyhow::Result<Arc<Self>> {
+        let Options { secret, token_lifetime_secs, delivering, clock, uuid_seed } = options;
         let secret = match secret {
             Some(secret) => secret,
             None => kept_secret(&store).await?,
+        };
+        let seed = match uuid_seed {
+            Some(seed) => seed,
+            None => {
+                let mut seed = [0_u8; 8];
+                getrandom::fill(&mut seed)?;
+                seed
+            }
         };
         let [a, b, node @ ..] = seed;
         let mut uuid_node: [u8; 6] = node;
@@ -89,6 +123,7 @@ impl App {
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
             node: Uuid::new_v4().simple().to_string(),
             leaving: Arc::default(),
+            delivering,
             cipher: Cipher::new(&secret),
             fingerprints: Fingerprints::new(&secret),
             clock,

@@ -21,10 +21,9 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::api::API;
-use crate::app::App;
+use crate::app::{App, Options};
 use crate::auth::{hash_password, parse_network, random_password};
 use crate::cli::{AdminCommand, ImportCommand};
-use crate::clock;
 use crate::config::Config;
 use crate::courier::Courier;
 use crate::demo;
@@ -52,8 +51,13 @@ async fn open(config: &Config) -> anyhow::Result<Arc<App>> {
 
 /// Makes the application over an open database, whose books are open then too.
 async fn prepare(config: &Config, store: Store) -> anyhow::Result<Arc<App>> {
-    let secret = config.secret.clone();
-    let app = App::new(store, secret, config.token_lifetime_secs, clock::system).await?;
+    let options = Options {
+        secret: config.secret.clone(),
+        token_lifetime_secs: config.token_lifetime_secs,
+        delivering: config.delivering,
+        ..Options::default()
+    };
+    let app = App::new(store, options).await?;
     open_books(&app.store, app.moment()).await?;
     Ok(app)
 }

@@ -11,6 +11,8 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use store::Database;
 
+use crate::app::Delivering;
+
 /// Read when `--config` names no other; missing is fine.
 const FILE: &str = "tollkeeper.toml";
 
@@ -85,6 +87,19 @@ pub struct Settings {
     /// refused: longer than a balancer takes to notice [default: 0]
     #[arg(long, global = true, env = "TOLLKEEPER_DRAIN_SECS", value_name = "SECONDS")]
     drain_secs: Option<u16>,
+    /// Whether webhooks may be at private, loopback and link-local addresses [default: false]
+    #[arg(long, global = true, env = "TOLLKEEPER_WEBHOOK_ALLOW_PRIVATE", value_name = "BOOL")]
+    webhook_allow_private: Option<bool>,
+    /// Whether an account's own contacts are mailed of its balance [default: true]
+    #[arg(long, global = true, env = "TOLLKEEPER_ACCOUNT_NOTIFICATIONS", value_name = "BOOL")]
+    account_notifications: Option<bool>,
+    /// Mails to one contact within an hour; what is more comes as one mail. 0 is no limit
+    /// [default: 20]
+    #[arg(long, global = true, env = "TOLLKEEPER_MAILS_PER_HOUR", value_name = "COUNT")]
+    mails_per_hour: Option<u32>,
+    /// Days that ended deliveries and the log of mails are kept; 0 is forever [default: 30]
+    #[arg(long, global = true, env = "TOLLKEEPER_DELIVERIES_DAYS", value_name = "DAYS")]
+    deliveries_days: Option<u16>,
 }
 
 /// The configuration that a process runs with.
@@ -114,6 +129,10 @@ pub struct Config {
     /// 0 unless set: without a balancer it would only keep the terminal, and how long one takes to
     /// notice nobody knows but who set it up.
     pub drain_secs: u16,
+    /// How events are delivered.
+    pub delivering: Delivering,
+    /// Days that ended deliveries and the log of mails are kept; 0 is forever.
+    pub deliveries_days: u16,
 }
 
 impl Config {
@@ -134,6 +153,7 @@ impl Config {
         let text = |given: Option<String>, kept: Option<String>| {
             given.or(kept).filter(|text| !text.is_empty())
         };
+        let usual = Delivering::default();
         Ok(Self {
             listen: listen
                 .parse()
@@ -182,6 +202,21 @@ impl Config {
                 .or(kept.balance_notifications_days)
                 .unwrap_or(30),
             drain_secs: given.drain_secs.or(kept.drain_secs).unwrap_or(0),
+            delivering: Delivering {
+                webhook_allow_private: given
+                    .webhook_allow_private
+                    .or(kept.webhook_allow_private)
+                    .unwrap_or(usual.webhook_allow_private),
+                account_notifications: given
+                    .account_notifications
+                    .or(kept.account_notifications)
+                    .unwrap_or(usual.account_notifications),
+                mails_per_hour: given
+                    .mails_per_hour
+                    .or(kept.mails_per_hour)
+                    .unwrap_or(usual.mails_per_hour),
+            },
+            deliveries_days: given.deliveries_days.or(kept.deliveries_days).unwrap_or(30),
         })
     }
 
@@ -214,6 +249,10 @@ impl Config {
             ("connections_max", Some(self.connections_max.to_string())),
             ("balance_notifications_days", Some(self.balance_notifications_days.to_string())),
             ("drain_secs", Some(self.drain_secs.to_string())),
+            ("webhook_allow_private", Some(self.delivering.webhook_allow_private.to_string())),
+            ("account_notifications", Some(self.delivering.account_notifications.to_string())),
+            ("mails_per_hour", Some(self.delivering.mails_per_hour.to_string())),
+            ("deliveries_days", Some(self.deliveries_days.to_string())),
         ];
         let mut out = String::new();
         for (name, value) in lines {

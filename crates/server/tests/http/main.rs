@@ -45,6 +45,7 @@ mod payments;
 mod postings;
 mod program;
 mod proof;
+mod python;
 mod reaching;
 mod replay;
 mod replica;

@@ -11,7 +11,7 @@ use store::{Database, Store};
 use testbed::TestDatabase;
 use tokio::net::TcpListener;
 use tollkeeper::api::API;
-use tollkeeper::app::App;
+use tollkeeper::app::{App, Delivering, Options};
 use tollkeeper::clock::{self, Clock};
 use tollkeeper::commands::add_operator;
 use tollkeeper::http::{Limits, Listener, Service, install_recorder, serve};
@@ -54,6 +54,8 @@ pub struct Setup {
     pub lanes: usize,
     /// What makes uuids its own; random when there is none.
     pub uuid_seed: Option<[u8; 8]>,
+    /// How events are delivered, once a courier is started.
+    pub delivering: Delivering,
 }
 
 impl Default for Setup {
@@ -65,6 +67,7 @@ impl Default for Setup {
             trusted_proxies: Vec::new(),
             lanes: Database::LANES,
             uuid_seed: None,
+            delivering: Delivering { webhook_allow_private: true, ..Delivering::default() },
         }
     }
 }
@@ -294,15 +297,13 @@ struct Running {
 
 /// Starts a server on a database.
 async fn run(database: &TestDatabase, setup: Setup) -> Running {
-    let Setup { token_lifetime_secs, clock, limits, trusted_proxies, lanes, uuid_seed } = setup;
+    let Setup { token_lifetime_secs, clock, limits, trusted_proxies, lanes, uuid_seed, delivering } =
+        setup;
     let database = Database { lanes, ..Database::from(&database.url()) };
     let store = Store::open(database, API).await.unwrap();
     let secret = Some(SECRET.to_owned());
-    let app = match uuid_seed {
-        Some(seed) => App::seeded(store, secret, token_lifetime_secs, clock, seed).await,
-        None => App::new(store, secret, token_lifetime_secs, clock).await,
-    };
-    let app = app.unwrap();
+    let options = Options { secret, token_lifetime_secs, delivering, clock, uuid_seed };
+    let app = App::new(store, options).await.unwrap();
     install_recorder().unwrap();
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = tcp.local_addr().unwrap();
