@@ -3,6 +3,8 @@
 //! `store` and `server` stand on this crate; of ours it uses only `decimal`.
 
 pub mod account;
+pub mod alert;
+pub mod forecast;
 pub mod invoice_period;
 pub mod journal;
 pub mod threshold;

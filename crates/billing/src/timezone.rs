@@ -4,6 +4,7 @@
 
 use std::sync::LazyLock;
 
+use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -27,6 +28,14 @@ pub fn find(name: &str) -> Option<TimeZone> {
     // The database alone would not do: it ignores case and knows helper names.
     NAMES.binary_search_by(|known| known.as_str().cmp(name)).ok()?;
     TimeZoneDatabase::bundled().get(name).ok()
+}
+
+/// A moment as people at a place read it, to the second, with the zone's abbreviation there and
+/// then: `2026-07-01 14:30:00 EEST`. In UTC where there is no zone of this name.
+#[must_use]
+pub fn shown(moment: Timestamp, zone: &str) -> String {
+    let zone = find(zone).unwrap_or(TimeZone::UTC);
+    moment.to_zoned_datetime(zone).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 
 /// Whether a name stands in zone data for the sake of software, not of a place or a standard.
@@ -67,6 +76,17 @@ mod tests {
     fn a_name_is_exact() {
         for name in ["", "utc", "europe/kyiv", " UTC", "UTC ", "Europe", "Mars/Base", "+02:00"] {
             assert!(find(name).is_none(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn moments_are_shown_in_the_time_of_the_place_and_the_season() {
+        let at = |text: &str, zone| shown(text.parse().unwrap(), zone);
+        assert_eq!(at("2026-07-01T11:30:00.9Z", "Europe/Kyiv"), "2026-07-01 14:30:00 EEST");
+        assert_eq!(at("2026-01-01T23:30:00Z", "Europe/Kyiv"), "2026-01-02 01:30:00 EET");
+        assert_eq!(at("2026-01-01T12:00:00Z", "Etc/GMT+5"), "2026-01-01 07:00:00 -05");
+        for unknown in ["UTC", "", "Mars/Base"] {
+            assert_eq!(at("2026-01-01T12:00:00Z", unknown), "2026-01-01 12:00:00 UTC");
         }
     }
 

@@ -14,6 +14,10 @@ use uuid::Uuid;
 use crate::definition::{Attribute, Kind, UNIQUE_CHARS_MAX};
 use crate::value::{Unfit, Value};
 
+/// The first instant that is taken: the year 1, in microseconds. Not all databases hold earlier
+/// ones.
+const FIRST_MICROS: i64 = -62_135_596_800_000_000;
+
 /// A scalar's text, or the JSON of anything else.
 pub(crate) fn plain_text(json: &Json) -> Cow<'_, str> {
     match json {
@@ -67,6 +71,7 @@ pub fn read_value(kind: Kind, json: &Json) -> Result<Value, Unfit> {
         }
         Kind::Timestamp => {
             let parsed = json.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+            let parsed = parsed.filter(|time| time.as_microsecond() >= FIRST_MICROS);
             parsed.map(Value::Time).ok_or(Unfit::INVALID)
         }
         Kind::Enumeration(words) => {

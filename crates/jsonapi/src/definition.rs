@@ -242,6 +242,13 @@ impl Attribute {
         self
     }
 
+    /// Is refused in the bodies of updates (400, code 105).
+    #[must_use]
+    pub const fn create_only(mut self) -> Self {
+        self.updatable = false;
+        self
+    }
+
     /// Is stored but never answered.
     #[must_use]
     pub const fn write_only(mut self) -> Self {

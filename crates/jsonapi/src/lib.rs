@@ -31,7 +31,8 @@ extern crate self as jsonapi;
 pub use decode::read_value;
 pub use definition::{
     Api, Attribute, Kind, Numbering, OnDelete, Relationship, Resource, SelfLink, Target, Verbs,
-    boolean, decimal, enumeration, id_list, integer, json, text, timestamp, to_one, uuid, words,
+    Visibility, boolean, decimal, enumeration, id_list, integer, json, text, timestamp, to_one,
+    uuid, words,
 };
 pub use document::{Input, LinkageDocument, Operation, RecordDocument, decode_linkage, linkage};
 pub use error::{Error, Fault, Place, error_document, validation_errors};

@@ -89,6 +89,15 @@ impl Params {
         named.map(|(_, value)| value.as_str())
     }
 
+    /// The same with this filter, in place of what was sent for it.
+    ///
+    /// # Errors
+    /// 400 when the filters sent are no names with values.
+    pub fn with_filter(mut self, name: &str, value: String) -> Result<Self, Error> {
+        insert(&mut self.filter, &[name], value)?;
+        Ok(self)
+    }
+
     fn slot(&mut self, name: &str) -> Option<&mut Option<Node>> {
         match name {
             "fields" => Some(&mut self.fields),

@@ -4,6 +4,7 @@ use jsonapi::Api;
 
 use crate::API_PREFIX;
 use crate::accounts::{self, ACCOUNTS};
+use crate::alerts::{self, BALANCE_ALERTS};
 use crate::audit::AUDIT_RECORDS;
 use crate::balances::{BALANCE_CORRECTION, BALANCES};
 use crate::contacts::CONTACTS;
@@ -11,7 +12,7 @@ use crate::contractors::{self, CONTRACTORS};
 use crate::events::EVENTS;
 use crate::invoice_templates::{self, INVOICE_TEMPLATES};
 use crate::journal::{self, JOURNAL_CLOSURES, JOURNAL_ENTRIES};
-use crate::mail::EMAIL_LOGS;
+use crate::mail::{self, EMAIL_LOGS, EMAIL_TEMPLATES};
 use crate::notifications::BALANCE_NOTIFICATIONS;
 use crate::outbox::{DELIVERIES, WEBHOOKS};
 use crate::payments::{self, PAYMENTS};
@@ -20,6 +21,7 @@ use crate::services::SERVICES;
 use crate::smtp_connections::{self, SMTP_CONNECTIONS};
 use crate::timezones::TIMEZONES;
 use crate::transactions::{self, TRANSACTIONS};
+use crate::webhooks;
 
 /// The admin API.
 pub static API: Api = Api {
@@ -35,9 +37,11 @@ pub static API: Api = Api {
         &JOURNAL_CLOSURES,
         &EVENTS,
         &BALANCE_NOTIFICATIONS,
+        &BALANCE_ALERTS,
         &WEBHOOKS,
         &DELIVERIES,
         &EMAIL_LOGS,
+        &EMAIL_TEMPLATES,
         &CONTRACTORS,
         &CONTACTS,
         &INVOICE_TEMPLATES,
@@ -47,22 +51,35 @@ pub static API: Api = Api {
     ],
 };
 
+/// Accounts, which are also changed through the alerts that mirror their thresholds.
+static ACCOUNT: Endpoint = Endpoint::plain(&ACCOUNTS)
+    .with_faults(accounts::faults)
+    .prepared_by(accounts::prepare)
+    .entailing(|tx, change| Box::pin(journal::follow_account(tx, change)))
+    .seen_by(|call, account| Box::pin(journal::show_as_of(call, account)));
+
 /// The resources that the shared routes serve from the database.
 pub static ENDPOINTS: &[&Endpoint] = &[
-    &Endpoint::plain(&ACCOUNTS)
-        .with_faults(accounts::faults)
-        .prepared_by(accounts::prepare)
-        .entailing(|tx, change| Box::pin(journal::follow_account(tx, change)))
-        .seen_by(|call, account| Box::pin(journal::show_as_of(call, account))),
+    &ACCOUNT,
     &payments::ENDPOINT,
     &transactions::ENDPOINT,
     &Endpoint::plain(&JOURNAL_ENTRIES),
     &Endpoint::plain(&JOURNAL_CLOSURES),
     &Endpoint::plain(&EVENTS),
     &Endpoint::plain(&BALANCE_NOTIFICATIONS),
-    &Endpoint::plain(&WEBHOOKS),
+    &webhooks::ENDPOINT,
+    &Endpoint::plain(&BALANCE_ALERTS)
+        .moving("account")
+        .created_by(|tx, caller, input, moment| Box::pin(alerts::create(tx, caller, input, moment)))
+        .updated_by(|tx, caller, id, input, precondition, moment| {
+            Box::pin(alerts::change(tx, caller, &ACCOUNT, id, input, precondition, moment))
+        })
+        .deleted_by(|tx, caller, id, shown_id, precondition, moment| {
+            Box::pin(alerts::remove(tx, caller, &ACCOUNT, id, shown_id, precondition, moment))
+        }),
     &Endpoint::plain(&DELIVERIES),
     &Endpoint::plain(&EMAIL_LOGS),
+    &Endpoint::plain(&EMAIL_TEMPLATES).with_faults(mail::faults),
     &Endpoint::plain(&CONTRACTORS).with_faults(contractors::faults),
     &Endpoint::plain(&CONTACTS),
     &Endpoint::plain(&INVOICE_TEMPLATES).with_faults(invoice_templates::faults),

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jsonapi::{Input, Resource, Value};
 use store::{Store, StoreError};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use uuid::{ContextV1, Uuid};
 
 use crate::auth::{Operators, Throttle, Tokens};
 use crate::clock::{self, Clock, Moment};
 use crate::error::ApiError;
+use crate::http::Outbound;
 use crate::secrets::{Cipher, Fingerprints};
 
 /// Passwords checked at once: each takes a core and 19 MiB for a while.
@@ -55,6 +57,8 @@ impl Default for Options {
 pub struct Delivering {
     /// Whether webhooks may be at private, loopback and link-local addresses.
     pub webhook_allow_private: bool,
+    /// How long a webhook may take to answer.
+    pub webhook_time_max: Duration,
     /// Whether an account's own contacts are mailed of its balance (contract, resources 20).
     pub account_notifications: bool,
     /// Mails to one contact within an hour; what is more waits, and comes as one. 0 is no limit.
@@ -63,7 +67,12 @@ pub struct Delivering {
 
 impl Default for Delivering {
     fn default() -> Self {
-        Self { webhook_allow_private: false, account_notifications: true, mails_per_hour: 20 }
+        Self {
+            webhook_allow_private: false,
+            webhook_time_max: Duration::from_secs(10),
+            account_notifications: true,
+            mails_per_hour: 20,
+        }
     }
 }
 
@@ -86,6 +95,7 @@ pub struct App {
     pub leaving: Arc<AtomicBool>,
     /// How events are delivered.
     pub delivering: Delivering,
+    outbound: OnceCell<Outbound>,
     cipher: Cipher,
     fingerprints: Fingerprints,
     clock: Clock,
@@ -104,14 +114,10 @@ impl App {
             Some(secret) => secret,
             None => kept_secret(&store).await?,
         };
-        let seed = match uuid_seed {
-            Some(seed) => seed,
-            None => {
-                let mut seed = [0_u8; 8];
-                getrandom::fill(&mut seed)?;
-                seed
-            }
-        };
+        let mut seed = uuid_seed.unwrap_or_default();
+        if uuid_seed.is_none() {
+            getrandom::fill(&mut seed)?;
+        }
         let [a, b, node @ ..] = seed;
         let mut uuid_node: [u8; 6] = node;
         uuid_node[0] |= 1; // the multicast bit: not the address of any real card (RFC 9562, 6.10)
@@ -124,6 +130,7 @@ impl App {
             node: Uuid::new_v4().simple().to_string(),
             leaving: Arc::default(),
             delivering,
+            outbound: OnceCell::new(),
             cipher: Cipher::new(&secret),
             fingerprints: Fingerprints::new(&secret),
             clock,
@@ -159,6 +166,30 @@ impl App {
         self.fingerprints.of(parts)
     }
 
+    /// What posts to webhooks; made when it is first asked for.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub async fn outbound(&self) -> anyhow::Result<&Outbound> {
+        let Delivering { webhook_allow_private, webhook_time_max, .. } = self.delivering;
+        let make = async || Outbound::new(webhook_allow_private, webhook_time_max);
+        self.outbound.get_or_try_init(make).await
+    }
+
+    /// Encrypts a text that is to be kept.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub fn seal_text(&self, text: &str) -> Result<String, ApiError> {
+        self.cipher.seal(text).map_err(ApiError::Internal)
+    }
+
+    /// Decrypts a text that was kept; `None` when the server's secret was another then.
+    #[must_use]
+    pub fn open_text(&self, sealed: &str) -> Option<String> {
+        self.cipher.open(sealed)
+    }
+
     /// Encrypts what a document sends for write-only attributes.
     ///
     /// # Errors
@@ -168,8 +199,7 @@ impl App {
             if resource.attributes[*position].is_write_only()
                 && let Ok(Value::Text(text)) = value
             {
-                let sealed = self.cipher.seal(text).map_err(ApiError::Internal)?;
-                *value = Ok(Value::text(sealed));
+                *value = Ok(Value::text(self.seal_text(text)?));
             }
         }
         Ok(())

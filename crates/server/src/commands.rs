@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::courier::Courier;
 use crate::demo;
 use crate::http::{Limits, Listener, Service, install_recorder, serve as serve_http};
-use crate::jobs::Jobs;
+use crate::jobs::{Jobs, Kept};
 use crate::journal::{Finding, Range, open_books, verify_slice};
 use crate::payments::{Import, Tally};
 use crate::progress::Progress;
@@ -85,8 +85,11 @@ pub async fn serve(config: Config, with_demo: bool) -> anyhow::Result<()> {
     let signals = Signals::new()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     println!("tollkeeper {} serves {scheme}://{}", env!("CARGO_PKG_VERSION"), tcp.local_addr()?);
-    let days = i64::from(config.balance_notifications_days);
-    let kept = (days > 0).then(|| SignedDuration::from_hours(24 * days));
+    let days = |days: u16| (days > 0).then(|| SignedDuration::from_hours(24 * i64::from(days)));
+    let kept = Kept {
+        notifications: days(config.balance_notifications_days),
+        deliveries: days(config.deliveries_days),
+    };
     let jobs = Jobs::start(&app, kept);
     let courier = Courier::start(&app);
     let service =

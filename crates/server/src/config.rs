@@ -215,6 +215,7 @@ impl Config {
                     .mails_per_hour
                     .or(kept.mails_per_hour)
                     .unwrap_or(usual.mails_per_hour),
+                ..usual
             },
             deliveries_days: given.deliveries_days.or(kept.deliveries_days).unwrap_or(30),
         })

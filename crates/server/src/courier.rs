@@ -1,9 +1,9 @@
 //! Takes deliveries that are due to their receivers, beside the requests.
 //!
-//! Every node has a courier. It claims lines for a minute, serves each on its own, and lets go of
+//! Every node has a courier. It claims lines for 90 seconds, serves each on its own, and lets go of
 //! it. Receivers have slots of their own, so that a slow one waits for itself alone. What a node
-//! that died had claimed is due again when the minute is over: a delivery may come twice then,
-//! under the same id.
+//! that died had claimed is due again when that time is over: a delivery may come twice then, under
+//! the same id.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use jsonapi::Record;
 use store::{Line, StoreError};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
@@ -21,11 +20,12 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::app::App;
 use crate::events::EVENTS;
 use crate::http::show_backlog;
+use crate::mail;
 use crate::outbox::{DELIVERIES, Due, EMAIL, Served, leave};
-use crate::{mail, webhooks};
+use crate::webhooks::{self, Tried};
 
-/// How long a line is claimed for.
-const CLAIM: SignedDuration = SignedDuration::from_mins(1);
+/// How long a line is claimed for: a turn, and the longest delivery that may begin at its end.
+const CLAIM: SignedDuration = SignedDuration::from_secs(90);
 /// How long a line is served before the others have their turn. Well below [`CLAIM`].
 const TURN: Duration = Duration::from_secs(20);
 /// Deliveries of a line that are read at once.
@@ -154,19 +154,12 @@ impl Round {
             return Ok(());
         }
         let (node, now) = (self.app.node.clone(), self.app.now());
-        let claimed: Vec<Line> = self
+        let claimed = self
             .app
             .store
-            .write::<_, StoreError, _>(async move |tx| {
-                let mut claimed = Vec::with_capacity(due.len());
-                for line in &due {
-                    if tx.claim_line(&line.name, &node, now, now + CLAIM).await? {
-                        claimed.push(line.clone());
-                    }
-                }
-                Ok(claimed)
-            })
-            .await?;
+            .write(async move |tx| tx.claim_lines(&due, &node, now, now + CLAIM).await)
+            .await;
+        let claimed: Vec<Line> = claimed?;
         for line in claimed {
             *self.taken.entry(target.clone()).or_default() += 1;
             let task = self.serving.spawn(serve(Arc::clone(&self.app), line));
@@ -198,9 +191,10 @@ async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-/// Serves a line for a turn and lets go of it.
+/// Serves a line for a turn and lets go of it. The last attempt at a webhook is written down with
+/// that: most lines have one delivery.
 async fn serve(app: Arc<App>, line: Line) {
-    let served = match serve_turn(&app, &line).await {
+    let (served, last) = match serve_turn(&app, &line).await {
         Ok(served) => served,
         Err(error) => {
             // What was delivered and could not be written down comes again, after the claim.
@@ -209,44 +203,56 @@ async fn serve(app: Arc<App>, line: Line) {
         }
     };
     let chance = u32::try_from(RandomState::new().hash_one(()) % 1024).unwrap_or_default();
-    let (node, now) = (app.node.clone(), app.now());
-    let left =
-        app.store.write(async move |tx| leave(tx, &line, &node, served, chance, now).await).await;
-    if let Err::<(), StoreError>(error) = left {
-        tracing::warn!(%error, "a line is held until its claim ends");
-    }
-}
-
-async fn serve_turn(app: &Arc<App>, line: &Line) -> Result<Served, StoreError> {
-    let began = tokio::time::Instant::now();
-    loop {
-        let waiting = app.store.waiting_in_line(&DELIVERIES, &line.name, DUE_AT_ONCE).await?;
-        let Some(first) = waiting.first() else { return Ok(Served::All) };
-        let is_mail = DELIVERIES.value(first, "channel").as_text() == Some(EMAIL);
-        let due = with_events(app, waiting).await?;
-        let served =
-            if is_mail { mail::serve(app, due).await? } else { webhooks::serve(app, due).await? };
-        if served != Served::All {
-            return Ok(served);
-        }
-        if began.elapsed() >= TURN {
-            return Ok(Served::Until(app.now()));
-        }
-    }
-}
-
-async fn with_events(app: &App, deliveries: Vec<Record>) -> Result<Vec<Due>, StoreError> {
-    app.store
-        .look(async move |snapshot| {
-            let mut due = Vec::with_capacity(deliveries.len());
-            for delivery in deliveries {
-                let event = match delivery.links[0] {
-                    Some(event) => snapshot.find(&EVENTS, event).await?,
-                    None => None,
-                };
-                due.push(Due { delivery, event });
+    let (node, moment, last) = (app.node.clone(), app.moment(), Arc::new(last));
+    let needs = last.as_ref().as_ref().map(Tried::needs).unwrap_or_default();
+    let written = Arc::clone(&last);
+    let left = app
+        .store
+        .write_with(needs, async move |tx| {
+            if let Some(tried) = written.as_ref() {
+                tried.write(tx, moment).await?;
             }
-            Ok(due)
+            leave(tx, &line, &node, served, chance, moment.now).await
         })
-        .await
+        .await;
+    match (left, last.as_ref()) {
+        (Ok(()), Some(tried)) => tried.count(),
+        (Ok(()), None) => {}
+        (Err::<(), StoreError>(error), _) => {
+            tracing::warn!(%error, "a line is held until its claim ends");
+        }
+    }
+}
+
+async fn serve_turn(app: &Arc<App>, line: &Line) -> Result<(Served, Option<Tried>), StoreError> {
+    let began = tokio::time::Instant::now();
+    let mut anew = false;
+    loop {
+        let waiting =
+            app.store.waiting_in_line(&DELIVERIES, &EVENTS, &line.name, DUE_AT_ONCE).await?;
+        let Some((first, _)) = waiting.first() else { return Ok((Served::All, None)) };
+        let is_mail = DELIVERIES.value(first, "channel").as_text() == Some(EMAIL);
+        // What joins the line from now on is seen when the line is left.
+        let are_all = waiting.len() < DUE_AT_ONCE as usize;
+        let due = waiting.into_iter().map(|(delivery, event)| Due { delivery, event }).collect();
+        let (served, last) = if is_mail {
+            (mail::serve(app, due).await?, None)
+        } else {
+            webhooks::serve(app, due).await?
+        };
+        match served {
+            Served::All if are_all => return Ok((Served::All, last)),
+            Served::All | Served::Some if began.elapsed() >= TURN => {
+                return Ok((Served::Some, last));
+            }
+            Served::All | Served::Some => anew = true,
+            Served::Failed { anew: just_now } => {
+                return Ok((Served::Failed { anew: anew || just_now }, last));
+            }
+            Served::Until(_) => return Ok((served, last)),
+        }
+        if let Some(tried) = last {
+            tried.write_down(app).await?;
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Work that goes on beside the requests: looking at journals, forgetting what is old.
+//! Work that goes on beside the requests: looking at journals and ahead, forgetting what is old.
 //!
 //! All of it goes in slices, so that requests wait for one slice at most. Of the nodes on one
 //! database each job has one that does it, by a lease.
@@ -13,18 +13,25 @@ use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::app::App;
+use crate::forecasts::forecast_slice;
 use crate::http::{show_drift, show_held};
 use crate::journal::{Drift, Sampler};
+use crate::mail::EMAIL_LOGS;
 use crate::notifications::BALANCE_NOTIFICATIONS;
+use crate::outbox::{DELIVERIES, PENDING};
 
 /// Time between two looks at journals.
 const SAMPLE_PAUSE: Duration = Duration::from_secs(1);
+/// Time between two looks at all forecasts.
+const FORECAST_PAUSE: Duration = Duration::from_mins(1);
 /// Time between two rounds of forgetting.
 const FORGET_PAUSE: Duration = Duration::from_mins(1);
 /// First answers are kept for a day at least.
 const ANSWERS_KEPT: SignedDuration = SignedDuration::from_hours(25);
 /// Counters of failures are kept beyond their end, for nodes whose clocks are behind.
 const FAILURES_KEPT: SignedDuration = SignedDuration::from_mins(1);
+/// Where operators have signed in from is kept for so long after the last time.
+const ADDRESSES_KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// Rows that one slice forgets.
 const FORGOTTEN_AT_ONCE: u32 = 200;
 /// For how long a node takes a job: so long does nobody do it when the node dies.
@@ -35,23 +42,32 @@ const LEASE_ASKED: SignedDuration = SignedDuration::from_secs(5);
 /// How long the jobs may take to end, all together.
 const STOP_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// For how long is kept what need not be kept for ever; `None` is for ever.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kept {
+    /// Rows of the balance notification log.
+    pub notifications: Option<SignedDuration>,
+    /// Deliveries that have come to their end, and the log of mails.
+    pub deliveries: Option<SignedDuration>,
+}
+
 /// The jobs of a running server.
 #[derive(Debug)]
 pub struct Jobs {
     stop: watch::Sender<bool>,
-    running: [JoinHandle<()>; 2],
+    running: [JoinHandle<()>; 3],
 }
 
 impl Jobs {
-    /// Starts them. Rows of the balance notification log are kept for `notifications_kept`, if
-    /// that has an end.
+    /// Starts them.
     #[must_use]
-    pub fn start(app: &Arc<App>, notifications_kept: Option<SignedDuration>) -> Self {
+    pub fn start(app: &Arc<App>, kept: Kept) -> Self {
         let (stop, stopped) = watch::channel(false);
         let duty = |name, pause| Duty::new(app, name, pause, stopped.clone());
         let running = [
             tokio::spawn(sample_journals(duty("sample-journals", SAMPLE_PAUSE))),
-            tokio::spawn(forget(duty("forget", FORGET_PAUSE), notifications_kept)),
+            tokio::spawn(forecast(duty("forecast", FORECAST_PAUSE))),
+            tokio::spawn(forget(duty("forget", FORGET_PAUSE), kept)),
         ];
         Self { stop, running }
     }
@@ -216,20 +232,45 @@ async fn look(duty: &mut Duty, sampler: &mut Sampler) {
     }
 }
 
-/// Forgets what need not be kept.
-async fn forget(mut duty: Duty, notifications_kept: Option<SignedDuration>) {
+/// Raises and clears the alerts that forecast.
+async fn forecast(mut duty: Duty) {
     loop {
         match duty.next().await {
-            Turn::Work => forget_all(&mut duty, notifications_kept).await,
+            Turn::Work => forecast_all(&mut duty).await,
             Turn::Lost => {}
             Turn::Over => return,
         }
     }
 }
 
-async fn forget_all(duty: &mut Duty, notifications_kept: Option<SignedDuration>) {
+async fn forecast_all(duty: &mut Duty) {
+    let mut after = 0;
     while duty.goes_on().await {
-        match forget_slice(&duty.app, notifications_kept).await {
+        match forecast_slice(&duty.app, after).await {
+            Ok(last) => {
+                duty.is_failing = false;
+                let Some(last) = last else { return };
+                after = last;
+            }
+            Err(error) => return duty.failed(&error),
+        }
+    }
+}
+
+/// Forgets what need not be kept.
+async fn forget(mut duty: Duty, kept: Kept) {
+    loop {
+        match duty.next().await {
+            Turn::Work => forget_all(&mut duty, kept).await,
+            Turn::Lost => {}
+            Turn::Over => return,
+        }
+    }
+}
+
+async fn forget_all(duty: &mut Duty, kept: Kept) {
+    while duty.goes_on().await {
+        match forget_slice(&duty.app, kept).await {
             Ok(is_more) => {
                 duty.is_failing = false;
                 if !is_more {
@@ -241,24 +282,18 @@ async fn forget_all(duty: &mut Duty, notifications_kept: Option<SignedDuration>)
     }
 }
 
-/// Forgets first answers that are older than a day, counters of failures that are over, and rows of
-/// the balance notification log that are older than `notifications_kept`, if that has an end.
+/// Forgets first answers that are older than a day, counters of failures that are over, addresses
+/// that operators have not signed in from for 90 days, and what need not be `kept`.
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn forget_once(
-    app: &App,
-    notifications_kept: Option<SignedDuration>,
-) -> Result<(), StoreError> {
-    while forget_slice(app, notifications_kept).await? {}
+pub async fn forget_once(app: &App, kept: Kept) -> Result<(), StoreError> {
+    while forget_slice(app, kept).await? {}
     Ok(())
 }
 
 /// Forgets a slice of each; whether there may be more.
-async fn forget_slice(
-    app: &App,
-    notifications_kept: Option<SignedDuration>,
-) -> Result<bool, StoreError> {
+async fn forget_slice(app: &App, kept: Kept) -> Result<bool, StoreError> {
     let before = |kept: SignedDuration| app.now().checked_sub(kept).unwrap_or(Timestamp::MIN);
     let is_full = |forgotten: usize| forgotten >= FORGOTTEN_AT_ONCE as usize;
     let cutoff = before(ANSWERS_KEPT);
@@ -269,13 +304,24 @@ async fn forget_slice(
         .store
         .write(async move |tx| tx.forget_old_failures(cutoff, FORGOTTEN_AT_ONCE).await)
         .await?;
-    let mut is_more = is_full(answers) || is_full(failures);
-    if let Some(kept) = notifications_kept {
+    let cutoff = before(ADDRESSES_KEPT);
+    let addresses: usize = app
+        .store
+        .write(async move |tx| tx.forget_addresses(cutoff, FORGOTTEN_AT_ONCE).await)
+        .await?;
+    let mut is_more = is_full(answers) || is_full(failures) || is_full(addresses);
+    let waiting = Some(("state", PENDING));
+    for (resource, but, kept) in [
+        (&BALANCE_NOTIFICATIONS, None, kept.notifications),
+        (&DELIVERIES, waiting, kept.deliveries),
+        (&EMAIL_LOGS, None, kept.deliveries),
+    ] {
+        let Some(kept) = kept else { continue };
         let cutoff = before(kept);
         let rows: usize = app
             .store
             .write(async move |tx| {
-                tx.forget(&BALANCE_NOTIFICATIONS, "created-at", cutoff, FORGOTTEN_AT_ONCE).await
+                tx.forget(resource, "created-at", but, cutoff, FORGOTTEN_AT_ONCE).await
             })
             .await?;
         is_more |= is_full(rows);

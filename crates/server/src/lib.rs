@@ -9,6 +9,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub const API_PREFIX: &str = "/api/rest/admin";
 
 pub mod accounts;
+pub mod alerts;
 pub mod api;
 pub mod app;
 pub mod audit;
@@ -26,6 +27,7 @@ pub mod csv;
 pub mod demo;
 pub mod error;
 pub mod events;
+pub mod forecasts;
 pub mod http;
 pub mod invoice_templates;
 pub mod jobs;

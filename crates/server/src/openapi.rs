@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::api::API;
 use crate::balances::{BALANCE_CORRECTION, BALANCES};
-use crate::sign_in;
+use crate::{sign_in, webhooks};
 
 /// Where the document is served.
 pub const PATH: &str = "/api/openapi.json";
@@ -27,6 +27,9 @@ pub fn document() -> String {
             format!("{}/payments/{{id}}/rollback", API.prefix): {
                 "parameters": [parameter("id")], "post": rollback(),
             },
+            format!("{}/smtp-connections/{{id}}/test", API.prefix): {
+                "parameters": [parameter("id")], "post": test_mail(),
+            },
             PATH: {"get": text("This document.", "application/json")},
             "/healthz": {"get": text("200 while the process lives.", "text/plain")},
             "/readyz": {"get": text("200 while the database answers.", "text/plain")},
@@ -42,6 +45,7 @@ pub fn document() -> String {
                         offset; all else is as it is now.",
         "schema": {"type": "string"},
     }));
+    webhooks::describe(&mut document);
     serde_json::to_string_pretty(&document).expect("a JSON value prints") + "\n"
 }
 
@@ -73,6 +77,33 @@ fn rollback() -> Value {
         "tags": ["payments"],
         "parameters": [parameter("idempotency-key")],
         "responses": responses(&done, &["400", "401", "404", "406", "422", "503"]),
+    })
+}
+
+fn test_mail() -> Value {
+    let text = json!({"type": "string"});
+    let document = json!({"type": "object", "required": ["data"], "properties": {"data": {
+        "type": "object",
+        "required": ["type", "id", "attributes"],
+        "properties": {
+            "type": {"const": "smtp-connections"},
+            "id": text,
+            "attributes": {"type": "object", "required": ["to"], "properties": {"to": text}},
+        },
+    }}});
+    let connection = json!({"$ref": "#/components/schemas/smtp-connections.document"});
+    let done = json!({
+        "description": "The mail server has taken the mail.",
+        "content": {"application/vnd.api+json": {"schema": connection}},
+    });
+    json!({
+        "summary": "Send a test mail at once; 422 says what the mail server said",
+        "tags": ["smtp-connections"],
+        "requestBody": {
+            "required": true,
+            "content": {"application/vnd.api+json": {"schema": document}},
+        },
+        "responses": responses(&done, &["400", "401", "404", "406", "415", "422", "503"]),
     })
 }
 

@@ -23,6 +23,8 @@ pub struct Reply {
     pub location: Option<String>,
     /// Whether the body is a representation with an `ETag`.
     pub tagged: bool,
+    /// Whether the body tells a secret: where the answer is kept, it is kept encrypted.
+    pub confidential: bool,
     /// Whether `Vary` may be sent: not by refused tokens (contract, protocol 1.2).
     pub varies: bool,
     /// Headers of single cases: `Allow`, `Retry-After`, `WWW-Authenticate`.
@@ -42,6 +44,7 @@ impl Reply {
             source: None,
             location: None,
             tagged: false,
+            confidential: false,
             varies: true,
             headers: HeaderMap::new(),
             route: "",
@@ -70,6 +73,13 @@ impl Reply {
     #[must_use]
     pub fn at(mut self, location: String) -> Self {
         self.location = Some(location);
+        self
+    }
+
+    /// Says that the body tells a secret.
+    #[must_use]
+    pub fn confidential(mut self) -> Self {
+        self.confidential = true;
         self
     }
 

@@ -14,7 +14,7 @@ use crate::error::ApiError;
 use crate::http::render_metrics;
 use crate::reply::Reply;
 use crate::rest::{self, answer};
-use crate::{balances, journal, openapi, payments, sign_in, timezones};
+use crate::{balances, journal, mail, openapi, payments, sign_in, timezones, webhooks};
 
 /// Every path that is served.
 pub fn router(app: &Arc<App>) -> Router {
@@ -29,6 +29,8 @@ pub fn router(app: &Arc<App>) -> Router {
         .merge(balances::router(app))
         .merge(payments::router(app))
         .merge(journal::statement_router(app))
+        .merge(webhooks::router(app))
+        .merge(mail::router(app))
         .merge(timezones::router(app));
     for (path, handler) in simple {
         router = answer(router, app, path.to_owned(), handler);

@@ -1,6 +1,6 @@
 //! `POST /api/rest/admin/auth`: a token for a name and a password (contract, protocol 2.4).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +8,15 @@ use axum::extract::Request;
 use hyper::{Method, StatusCode, header};
 use jiff::Timestamp;
 use jsonapi::{Error, MEDIA_TYPE};
-use serde_json::{Map, Value};
-use store::Operator;
+use serde_json::{Map, Value, json};
+use store::{Coming, Operator, StoreError, Tx};
 
 use crate::app::App;
 use crate::auth::{allows, verify_password};
 use crate::error::ApiError;
+use crate::events::OPERATOR_SIGNED_IN;
 use crate::http::{RequestInfo, media_type, read_body};
+use crate::outbox::{News, tell};
 use crate::reply::Reply;
 
 /// Where sign-in is.
@@ -86,7 +88,46 @@ async fn authenticate(
         return Err(Error::sign_in_failed("Your IP address is not allowed.").into());
     }
     attempt.succeeded().await?;
+    note_address(app, &operator, address, now).await?;
     issue(app, &operator, now)
+}
+
+/// Remembers where an operator has come from, and tells of an address that they have not come from
+/// before. Their very first one is no news.
+async fn note_address(
+    app: &App,
+    operator: &Operator,
+    address: IpAddr,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let id = operator.id;
+    let place = place_of(address);
+    let details = json!({
+        "operator": {"id": id, "name": operator.name},
+        "address": address.to_canonical().to_string(),
+    });
+    let details = details.as_object().cloned().unwrap_or_default();
+    app.store
+        .write(async move |tx: &mut Tx| {
+            if tx.note_address(id, &place, now).await? == Coming::New {
+                let details = details.clone();
+                let kind = &OPERATOR_SIGNED_IN;
+                tell(tx, News { kind, account: None, details, now }).await?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// An address of IPv4, or the network of one of IPv6: machines change the rest every day.
+fn place_of(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
 }
 
 fn issue(app: &App, operator: &Operator, now: Timestamp) -> Result<String, ApiError> {
@@ -135,6 +176,14 @@ fn form_credentials(body: &[u8]) -> Result<(String, String), ApiError> {
 mod tests {
     use super::*;
     use crate::auth::hash_password;
+
+    #[test]
+    fn machines_of_one_network_come_from_one_place() {
+        let place = |address: &str| place_of(address.parse().unwrap());
+        assert_eq!(place("192.0.2.7"), "192.0.2.7");
+        assert_eq!(place("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(place("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+    }
 
     #[test]
     fn nobody_costs_as_much_to_verify_as_anybody() {

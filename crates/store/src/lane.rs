@@ -207,7 +207,7 @@ impl Writer {
         jobs: &mut mpsc::Receiver<Queued>,
     ) -> Result<(), StoreError> {
         receive(waiting, jobs);
-        let begun = std::mem::take(&mut self.begun);
+        let begun = self.take_begun();
         let count = if begun > 0 { begun } else { waiting.len() };
         let mut run = Run { count, is_begun: begun > 0, is_careful: false, is_closed: false };
         let mut wait = REPEAT_AFTER;
@@ -237,6 +237,13 @@ impl Writer {
         let error = StoreError::Unavailable("others are writing the same rows".to_owned());
         answer(waiting.drain(..run.count).collect(), Err(error.repeated()));
         Err(error)
+    }
+
+    /// For how many of those that wait a transaction has begun. It ends with its connection: on
+    /// another one, what they write would not be one transaction.
+    fn take_begun(&mut self) -> usize {
+        let begun = std::mem::take(&mut self.begun);
+        if self.tx.as_ref().is_some_and(|tx| !tx.session.is_useless()) { begun } else { 0 }
     }
 
     /// The transaction to work in, on a connection that is there.
@@ -437,6 +444,19 @@ mod tests {
             ends.push(answer.await.expect("an answer").is_ok());
         }
         ends
+    }
+
+    #[test]
+    fn a_transaction_that_has_begun_ends_with_its_connection() {
+        let connection = rusqlite::Connection::open_in_memory().expect("a database");
+        let tables = Arc::new(Tables::new(&Api { prefix: "", resources: &[] }));
+        let mut writer = Writer::new(Source::Sqlite(connection), tables, Arc::default(), 0);
+        writer.begun = 2;
+        assert_eq!(writer.take_begun(), 2);
+        assert_eq!(writer.take_begun(), 0);
+        writer.begun = 2;
+        writer.tx = None;
+        assert_eq!(writer.take_begun(), 0);
     }
 
     #[tokio::test]

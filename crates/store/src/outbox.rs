@@ -22,8 +22,10 @@ const JOIN: &str = "INSERT INTO delivery_lines (name, target, due_at, failures, 
     ON CONFLICT (name) DO UPDATE SET joined = delivery_lines.joined + 1";
 const HURRY: &str = "UPDATE delivery_lines SET due_at = $1 \
     WHERE name = $2 AND due_at > $1 AND holder IS NULL";
+const HURRY_TARGET: &str = "UPDATE delivery_lines SET due_at = $1 \
+    WHERE target = $2 AND due_at > $1 AND holder IS NULL";
 const CLAIM: &str = "UPDATE delivery_lines SET due_at = $1, holder = $2 \
-    WHERE name = $3 AND due_at <= $4";
+    WHERE due_at <= $3 AND name IN";
 const CLOSE: &str = "DELETE FROM delivery_lines WHERE name = $1 AND holder = $2 AND joined = $3";
 const RETURN: &str = "UPDATE delivery_lines SET due_at = $1, failures = $2, holder = NULL \
     WHERE name = $3 AND holder = $4";
@@ -33,6 +35,8 @@ const DUE: &str = "SELECT name, failures, joined FROM delivery_lines \
     WHERE target = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3";
 const COUNT: &str = "SELECT count(*) FROM \
     (SELECT 1 FROM deliveries WHERE state = 'pending' LIMIT $1) AS waiting";
+const NTH_LATEST_MAIL: &str = "SELECT sent_at FROM email_logs \
+    WHERE contact_id = $1 AND sent_at IS NOT NULL ORDER BY sent_at DESC LIMIT 1 OFFSET $2";
 const OLDEST: &str = "SELECT queued_at FROM deliveries WHERE state = 'pending' \
     ORDER BY queued_at LIMIT 1";
 
@@ -96,26 +100,46 @@ impl Tx {
         self.leave(Statement::new(HURRY, vec![Value::Time(now), Value::text(line)])).await
     }
 
-    /// Takes a line that is due until `until`; says whether it is the holder's now.
+    /// As [`Self::hurry_line`], with all lines of a target.
     ///
     /// # Errors
     /// When the statement fails.
-    pub async fn claim_line(
+    pub async fn hurry_target(&mut self, target: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.stir();
+        self.leave(Statement::new(HURRY_TARGET, vec![Value::Time(now), Value::text(target)])).await
+    }
+
+    /// Takes lines that are due until `until`; returns those that are the holder's now.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn claim_lines(
         &mut self,
-        line: &str,
+        lines: &[Line],
         holder: &str,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let params = [Value::Time(until), Value::text(holder), Value::text(line), Value::Time(now)];
-        Ok(self.execute(CLAIM, &params).await? > 0)
+    ) -> Result<Vec<Line>, StoreError> {
+        let mut params = vec![Value::Time(until), Value::text(holder), Value::Time(now)];
+        let markers: Vec<String> =
+            (0..lines.len()).map(|at| format!("${}", params.len() + 1 + at)).collect();
+        params.extend(lines.iter().map(|line| Value::text(&line.name)));
+        let sql = format!("{CLAIM} ({}) RETURNING name", markers.join(", "));
+        let mut claimed = Vec::with_capacity(lines.len());
+        let visit = |row: Row<'_>| {
+            let name = row.text(0)?;
+            claimed.extend(lines.iter().find(|line| line.name == name).cloned());
+            Ok(())
+        };
+        self.change(&sql, &params, visit).await?;
+        Ok(claimed)
     }
 
     /// Leaves a line that the holder has claimed, unless it is another's by now. `now` is when a
     /// line is due that was to be empty and is not.
     ///
     /// # Errors
-    /// When the statement fails.
+    /// When a statement fails.
     pub async fn leave_line(
         &mut self,
         line: &Line,
@@ -127,17 +151,18 @@ impl Tx {
             Left::Waiting { due, failures } => (due, failures),
             Left::Empty => {
                 let params =
-                    [Value::text(&line.name), Value::text(holder), Value::Int(line.joined)];
-                if self.execute(CLOSE, &params).await? > 0 {
-                    return Ok(());
-                }
-                self.stir();
+                    vec![Value::text(&line.name), Value::text(holder), Value::Int(line.joined)];
+                self.leave(Statement::new(CLOSE, params)).await?;
                 (now, 0)
             }
         };
-        let params =
-            [Value::Time(due), Value::Int(failures), Value::text(&line.name), Value::text(holder)];
-        self.execute(RETURN, &params).await.map(|_| ())
+        let params = vec![
+            Value::Time(due),
+            Value::Int(failures),
+            Value::text(&line.name),
+            Value::text(holder),
+        ];
+        self.leave(Statement::new(RETURN, params)).await
     }
 }
 
@@ -193,16 +218,18 @@ impl Store {
         .await
     }
 
-    /// The first deliveries that wait in a line, in their order, up to `limit`.
+    /// The first deliveries that wait in a line, in their order, up to `limit`, each with the
+    /// record of `others` that its first relationship names, unless that is gone.
     ///
     /// # Errors
-    /// When the statement fails.
+    /// When a statement fails.
     pub async fn waiting_in_line(
         &self,
         deliveries: &'static Resource,
+        others: &'static Resource,
         line: &str,
         limit: u32,
-    ) -> Result<Vec<Record>, StoreError> {
+    ) -> Result<Vec<(Record, Option<Record>)>, StoreError> {
         let params = [Value::text(line), Value::Int(i64::from(limit))];
         self.reading(async |session| {
             let table = self.tables().of(deliveries);
@@ -210,13 +237,39 @@ impl Store {
                 "{} WHERE line = $1 AND state = 'pending' ORDER BY id LIMIT $2",
                 table.select
             );
-            let mut found = Vec::new();
+            let mut waiting = Vec::new();
             let visit = |row: Row<'_>| {
-                found.push(table.record(row)?);
+                waiting.push(table.record(row)?);
                 Ok(())
             };
             session.read(&sql, &params, visit).await?;
+            let others = self.tables().of(others);
+            let mut found = Vec::with_capacity(waiting.len());
+            for delivery in waiting {
+                let key = [delivery.links[0].map_or(Value::Null, Value::Int)];
+                let read = |row: Row<'_>| others.record(row);
+                let other = session.read_one(&others.select_one, &key, read).await?;
+                found.push((delivery, other));
+            }
             Ok(found)
+        })
+        .await
+    }
+
+    /// When the `nth` mail to a contact was sent, counted back from the latest, which is the first.
+    /// `None` when there are not so many, and for 0.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn nth_latest_mail(
+        &self,
+        contact: i64,
+        nth: u32,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let Some(skipped) = nth.checked_sub(1) else { return Ok(None) };
+        let params = [Value::Int(contact), Value::Int(i64::from(skipped))];
+        self.reading(async |session| {
+            session.read_one(NTH_LATEST_MAIL, &params, |row| row.time(0)).await
         })
         .await
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use jsonapi::{Id, Record, Resource, Value};
+use jsonapi::{Attribute, Id, Kind, Record, Resource, Value};
 
 use crate::error::StoreError;
 use crate::table::list_name;
@@ -178,6 +178,20 @@ impl Tx {
         self.read_keys(&sql, &[Value::Int(id), Value::Int(limit)]).await
     }
 
+    /// All records that belong to `owner` by this relationship, in the order of their keys. They
+    /// are not locked: for those that change only while their owner is.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn belonging(
+        &mut self,
+        resource: &'static Resource,
+        (relationship, owner): (&str, i64),
+    ) -> Result<Vec<Record>, StoreError> {
+        let found = self.snapshot().await?.belonging(resource, (relationship, owner)).await;
+        self.noted(found)
+    }
+
     /// Keys of the records of type `kind` whose id list `attribute` holds `member`, in their order.
     ///
     /// # Errors
@@ -266,7 +280,8 @@ impl Tx {
     }
 
     /// Forgets up to `limit` records, of a resource that nothing points at and without id lists,
-    /// whose timestamp `attribute` is before `cutoff`, the oldest first; says how many.
+    /// whose timestamp `attribute` is before `cutoff`, the oldest first; says how many. `but` names
+    /// an attribute that is never null, and the text of it that records have which stay.
     ///
     /// # Errors
     /// When the statement fails.
@@ -274,23 +289,32 @@ impl Tx {
         &mut self,
         resource: &'static Resource,
         attribute: &str,
+        but: Option<(&str, &str)>,
         cutoff: Timestamp,
         limit: u32,
     ) -> Result<usize, StoreError> {
         let tables = Arc::clone(&self.tables);
         let table = tables.of(resource);
         let (name, column) = (&table.name, table.named(attribute));
+        let mut params = vec![Value::Time(cutoff)];
+        let mut old = format!("{column} < $1");
+        if let Some((attribute, stays)) = but {
+            params.push(Value::text(stays));
+            old = format!("{old} AND {} <> $2", table.named(attribute));
+        }
+        params.push(Value::Int(i64::from(limit)));
         let sql = format!(
             "DELETE FROM {name} WHERE id IN \
-             (SELECT id FROM {name} WHERE {column} < $1 ORDER BY {column} LIMIT $2)"
+             (SELECT id FROM {name} WHERE {old} ORDER BY {column} LIMIT ${})",
+            params.len()
         );
-        let params = [Value::Time(cutoff), Value::Int(i64::from(limit))];
         let forgotten = self.execute(&sql, &params).await?;
         self.work.count(resource.kind, -i64::try_from(forgotten).unwrap_or(i64::MAX));
         Ok(forgotten)
     }
 
-    /// Removes all records whose `relationship` points at `id`, of a resource without id lists.
+    /// Removes all records whose `relationship` points at `id`: at once, or where they have id
+    /// lists, which is where they are few, one by one.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when another row still points at one of them.
@@ -300,6 +324,13 @@ impl Tx {
         relationship: &str,
         id: i64,
     ) -> Result<(), StoreError> {
+        let is_list = |attribute: &Attribute| matches!(attribute.kind, Kind::IdList);
+        if resource.attributes.iter().any(is_list) {
+            for record in self.belonging(resource, (relationship, id)).await? {
+                self.delete(resource, &record).await?;
+            }
+            return Ok(());
+        }
         let tables = Arc::clone(&self.tables);
         let table = tables.of(resource);
         let sql = format!("DELETE FROM {} WHERE {} = $1", table.name, table.key(relationship));

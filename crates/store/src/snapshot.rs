@@ -4,9 +4,13 @@
 use jsonapi::{Record, Resource, Value};
 
 use crate::error::StoreError;
-use crate::session::Session;
+use crate::session::{Row, Session};
 use crate::table::{Table, Tables};
 use crate::tx::Tx;
+
+/// The kind is no parameter, so that the index of just these alerts is used.
+const WITH_FORECASTS: &str = "SELECT DISTINCT account_id FROM balance_alerts \
+    WHERE kind = 'forecast' AND account_id > $1 ORDER BY account_id LIMIT $2";
 
 /// A reader's look at one state of the database.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +79,40 @@ impl<'a> Snapshot<'a> {
                 Ok(())
             })
             .await
+    }
+
+    /// All records that belong to `owner` by this relationship, in the order of their keys.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn belonging(
+        &self,
+        resource: &'static Resource,
+        (relationship, owner): (&str, i64),
+    ) -> Result<Vec<Record>, StoreError> {
+        let table = self.tables.of(resource);
+        let sql = format!("{} WHERE {} = $1 ORDER BY id", table.select, table.named(relationship));
+        self.all(table, &sql, &[Value::Int(owner)]).await
+    }
+
+    /// Up to `limit` accounts with ids above `after` that have alerts which forecast, in the order
+    /// of their ids.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn accounts_with_forecasts(
+        &self,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<i64>, StoreError> {
+        let mut accounts = Vec::new();
+        let visit = |row: Row<'_>| {
+            accounts.push(row.int(0)?);
+            Ok(())
+        };
+        let params = [Value::Int(after), Value::Int(i64::from(limit))];
+        self.session.read(WITH_FORECASTS, &params, visit).await?;
+        Ok(accounts)
     }
 
     /// The last `limit` records that belong to `owner` by this relationship, ordered by the

@@ -355,7 +355,7 @@ impl Tx {
     }
 
     /// Takes note of an error that others in the transaction must not suffer from.
-    fn noted<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(crate) fn noted<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         match &result {
             Err(StoreError::Serialization) => self.fate = Fate::Collided,
             Err(_) if !self.careful => self.fate = Fate::Repeat,
@@ -375,6 +375,20 @@ impl Tx {
         self.work.flushed();
         let changed = self.session.execute(sql, params).await;
         self.noted(changed).map(|changed| usize::try_from(changed).unwrap_or(usize::MAX))
+    }
+
+    /// Runs a statement beside the records that returns what it has changed.
+    pub(crate) async fn change(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        visit: impl FnMut(Row<'_>) -> Result<(), StoreError> + Send,
+    ) -> Result<(), StoreError> {
+        self.check_begun()?;
+        self.flush().await?;
+        self.work.flushed();
+        let changed = self.session.read(sql, params, visit).await;
+        self.noted(changed)
     }
 
     pub(crate) async fn read_one<T: Send>(

@@ -72,6 +72,7 @@ pub static ACCOUNTS: Resource = Resource {
         OnDelete::Takes { kind: "payments", relationship: "account" },
         OnDelete::Takes { kind: "transactions", relationship: "account" },
         OnDelete::Takes { kind: "services", relationship: "account" },
+        OnDelete::Takes { kind: "balance-alerts", relationship: "account" },
     ],
     ..Resource::PLAIN
 };

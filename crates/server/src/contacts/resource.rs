@@ -15,6 +15,7 @@ pub static CONTACTS: Resource = Resource {
     on_delete: &[
         OnDelete::LeavesList { kind: "accounts", attribute: "send-invoices-to" },
         OnDelete::LeavesList { kind: "accounts", attribute: "send-balance-notifications-to" },
+        OnDelete::LeavesList { kind: "balance-alerts", attribute: "recipients" },
     ],
     ..Resource::PLAIN
 };

@@ -12,11 +12,15 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use store::Figures;
 
 const DURATION: &str = "http_request_duration_seconds";
+const DELIVERY_DURATION: &str = "delivery_duration_seconds";
 /// Time between two upkeeps.
 const UPKEEP_PAUSE: Duration = Duration::from_secs(5);
 /// Upper bounds of the latency buckets, in seconds.
 const BUCKETS: [f64; 12] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
+
+/// The same for attempts to deliver.
+const DELIVERY_BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 2.5, 10.0];
 
 static INSTALLED: Mutex<bool> = Mutex::new(false);
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -31,7 +35,8 @@ pub fn install_recorder() -> anyhow::Result<()> {
         return Ok(());
     }
     let builder = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Full(DURATION.to_owned()), &BUCKETS)?;
+        .set_buckets_for_metric(Matcher::Full(DURATION.to_owned()), &BUCKETS)?
+        .set_buckets_for_metric(Matcher::Full(DELIVERY_DURATION.to_owned()), &DELIVERY_BUCKETS)?;
     let handle = builder.install_recorder()?;
     let kept = HANDLE.get_or_init(|| handle);
     describe();
@@ -64,6 +69,8 @@ pub fn describe() {
         "Deliveries that wait; no more than 100,000 are counted."
     );
     describe_gauge!("deliveries_oldest_seconds", "For how long the oldest of them has waited.");
+    describe_counter!("deliveries_total", "Attempts to deliver, by channel and outcome.");
+    describe_histogram!(DELIVERY_DURATION, "Time that an attempt to deliver took, by channel.");
     describe_gauge!("database_writes_waiting", "Writes waiting for their lane.");
 }
 
@@ -126,6 +133,20 @@ pub fn show_held(job: &'static str, is_held: bool) {
 pub fn show_backlog(waiting: i64, oldest: SignedDuration) {
     gauge!("deliveries_waiting").set(precise(waiting.unsigned_abs()));
     gauge!("deliveries_oldest_seconds").set(oldest.as_secs_f64());
+}
+
+/// Counts deliveries that one attempt was for, and the attempt's time if there was one.
+pub fn count_delivery(
+    channel: &'static str,
+    outcome: &'static str,
+    deliveries: usize,
+    took: Option<Duration>,
+) {
+    counter!("deliveries_total", "channel" => channel, "outcome" => outcome)
+        .increment(deliveries as u64);
+    if let Some(took) = took {
+        histogram!(DELIVERY_DURATION, "channel" => channel).record(took.as_secs_f64());
+    }
 }
 
 /// The figures as text, with the process and the database as they are now.

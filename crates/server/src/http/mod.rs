@@ -2,10 +2,12 @@
 //!
 //! Handlers return a [`crate::reply::Reply`]; [`Service`] makes the response of it.
 
+mod addresses;
 mod body;
 mod listen;
 mod media;
 mod metrics;
+mod outbound;
 mod proxies;
 mod service;
 mod socket;
@@ -15,8 +17,9 @@ pub use body::read_body;
 pub use listen::{Limits, Listener, serve};
 pub use media::{accepts, check_content_type, list_header, media_type, media_types};
 pub use metrics::{
-    describe, install_recorder, render_metrics, show_backlog, show_drift, show_held,
+    count_delivery, describe, install_recorder, render_metrics, show_backlog, show_drift, show_held,
 };
+pub use outbound::{Answer, Outbound, Unanswered};
 pub use proxies::RequestInfo;
 pub use service::{ResponseBody, Service};
 pub use stream::Source;

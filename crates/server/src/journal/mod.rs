@@ -1,5 +1,6 @@
 //! The journal: every balance is the sum of its entries, and can be proved.
 
+mod news;
 mod opening;
 mod posting;
 mod resource;

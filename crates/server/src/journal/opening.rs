@@ -8,6 +8,7 @@ use store::{Store, Tx};
 
 use super::posting::{PostError, append, head};
 use crate::accounts::{ACCOUNTS, threshold_state, thresholds};
+use crate::alerts;
 use crate::clock::Moment;
 use crate::notifications;
 
@@ -60,6 +61,7 @@ async fn open(tx: &mut Tx, account: &Record, moment: Moment) -> Result<(), PostE
         (judged, pass)
     };
     tx.update(&ACCOUNTS, account, &opened).await?;
+    alerts::mirror(tx, Some(account), &opened, moment.now).await?;
     notifications::announce(tx, &opened, pass, moment).await?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The one way a balance moves: a journal entry, the account's row, its audit record and its
-//! thresholds, in one transaction.
+//! The one way a balance moves: a journal entry, the account's row, its audit record, its
+//! thresholds and its alerts, in one transaction.
 
 use billing::journal::{EntryKind, Head, OutOfRange, Posting};
 use billing::threshold::{self, Pass};
@@ -7,8 +7,10 @@ use decimal::Decimal;
 use jsonapi::{Record, Value};
 use store::{StoreError, Tx};
 
+use super::news::tell_of_change;
 use super::resource::{JOURNAL_CLOSURES, JOURNAL_ENTRIES};
 use crate::accounts::{ACCOUNTS, threshold_state, thresholds};
+use crate::alerts;
 use crate::auth::Caller;
 use crate::clock::Moment;
 use crate::error::ApiError;
@@ -73,7 +75,9 @@ pub async fn post(
     let (moved, pass) = append(tx, account, &head(account), &posting, moment).await?;
     tx.update(&ACCOUNTS, account, &moved).await?;
     audit(tx, caller, &ACCOUNTS, Some(account), Some(&moved), moment).await?;
+    alerts::mirror(tx, Some(account), &moved, moment.now).await?;
     notifications::announce(tx, &moved, pass, moment).await?;
+    alerts::look(tx, &moved, moment.now).await?;
     Ok(moved)
 }
 
@@ -115,17 +119,24 @@ pub(super) async fn append(
     Ok((moved, pass))
 }
 
-/// What a write of an account entails: crossed thresholds are announced, the journal of a deleted
-/// account is closed.
+/// What a write of an account entails: whoever wants to hear of it is told, crossed thresholds are
+/// announced, alerts follow the thresholds and the floor, the journal of a deleted account is
+/// closed.
 ///
 /// # Errors
 /// When a statement fails.
 pub async fn follow_account(tx: &mut Tx, change: Change<'_>) -> Result<(), ApiError> {
+    tell_of_change(tx, change).await?;
     match (change.before, change.after) {
         (before, Some(after)) => {
             let state = before.map(threshold_state).unwrap_or_default();
             let pass = threshold::pass(state, thresholds(after), head(after).balance);
+            alerts::mirror(tx, before, after, change.moment.now).await?;
             notifications::announce(tx, after, pass, change.moment).await?;
+            let floor = |account| ACCOUNTS.value(account, "min-balance");
+            if before.is_some_and(|before| floor(before) != floor(after)) {
+                alerts::look(tx, after, change.moment.now).await?;
+            }
         }
         (Some(before), None) => close(tx, before, change.moment).await?,
         (None, None) => {}

@@ -1,6 +1,7 @@
-//! The proof: every balance is recomputed from its journal.
+//! The proof: every balance is recomputed from its journal. Alerts must be what accounts say of them.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use billing::journal::{Chain, Entry, Head};
 use billing::threshold;
@@ -10,6 +11,7 @@ use store::{Snapshot, Store, StoreError};
 use super::posting::head;
 use super::resource::{JOURNAL_CLOSURES, JOURNAL_ENTRIES};
 use crate::accounts::{ACCOUNTS, threshold_state, thresholds};
+use crate::alerts::{BALANCE_ALERTS, Tally};
 
 /// Accounts that are checked against one state of the database.
 const SLICE: u32 = 500;
@@ -120,7 +122,12 @@ async fn check(
     let visitor = |closure| owners.push(Owner::Closure(closure));
     snapshot.visit(&JOURNAL_CLOSURES, ("account-id", "sequence"), bounds, visitor).await?;
     owners.sort_by_key(Owner::account);
-    let mut walk = Walk::new(owners);
+    let mut alerts: HashMap<i64, Tally> = HashMap::new();
+    let visitor = |alert: Record| {
+        alerts.entry(alert.links[0].unwrap_or_default()).or_default().add(&alert);
+    };
+    snapshot.visit(&BALANCE_ALERTS, ("account", "account"), bounds, visitor).await?;
+    let mut walk = Walk::new(owners, alerts);
     let visitor = |entry| walk.on(&entry);
     snapshot.visit(&JOURNAL_ENTRIES, ("account", "sequence"), bounds, visitor).await?;
     let checked = walk.finish();
@@ -131,15 +138,18 @@ async fn check(
 /// Entries and owners, both in the order of accounts, walked side by side.
 struct Walk {
     owners: std::vec::IntoIter<Owner>,
+    /// By account.
+    alerts: HashMap<i64, Tally>,
     account: i64,
     chain: Chain,
     checked: Checked,
 }
 
 impl Walk {
-    fn new(owners: Vec<Owner>) -> Self {
+    fn new(owners: Vec<Owner>, alerts: HashMap<i64, Tally>) -> Self {
         let owners = owners.into_iter();
-        Self { owners, account: NOBODY, chain: Chain::default(), checked: Checked::default() }
+        let (chain, checked) = (Chain::default(), Checked::default());
+        Self { owners, alerts, account: NOBODY, chain, checked }
     }
 
     fn on(&mut self, stored: &Record) {
@@ -189,6 +199,10 @@ impl Walk {
             for crossing in threshold::pass(state, thresholds(account), balance).crossings() {
                 let event = crossing.event_type_alias();
                 let message = format!("the threshold state is {state:?}, but {event} is due");
+                self.tell(owner.account(), message);
+            }
+            let alerts = self.alerts.remove(&account.key()).unwrap_or_default();
+            for message in alerts.faults(account) {
                 self.tell(owner.account(), message);
             }
         }

@@ -1,5 +1,4 @@
-//! Mails on the wire: every attempt to send one, and the texts of those that are not the built-in
-//! ones.
+//! Mails on the wire: every attempt to send one.
 
 use jsonapi::{Resource, Verbs, integer, json, text, timestamp, to_one};
 
@@ -20,7 +19,9 @@ pub static EMAIL_LOGS: Resource = Resource {
         integer("attempt", 1, i64::MAX, "Which attempt it was.").unsortable(),
         text("response", "What the mail server said.").unsortable(),
         text("error", "Why it was not sent.").filterable().unsortable(),
-        text("message-id", "The mail's Message-ID.").filterable().unsortable(),
+        text("message-id", "The mail's Message-ID; null where there was no mail server.")
+            .filterable()
+            .unsortable(),
     ],
     relationships: &[
         to_one("contact", "contacts").filterable(),

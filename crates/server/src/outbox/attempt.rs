@@ -7,9 +7,10 @@ use jsonapi::{Record, Value};
 use serde_json::{Value as Json, json};
 use store::{Left, Line, StoreError, Tx};
 
-use super::delivery::{DEAD, DELIVERED, DELIVERIES, PENDING, SUPPRESSED};
+use super::delivery::{DEAD, DELIVERED, DELIVERIES, EMAIL, PENDING, SUPPRESSED, WEBHOOK};
 use super::tell::{News, tell};
 use crate::events::{DELIVERY_DEAD_LETTERED, EVENTS};
+use crate::http::count_delivery;
 
 /// Time to the second attempt; doubled for each one more, up to [`PAUSE_MAX`].
 const PAUSE_MIN: SignedDuration = SignedDuration::from_secs(5);
@@ -62,10 +63,15 @@ pub struct Attempt {
 /// How a line was left that was served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Served {
-    /// Everything that was due has come to its end.
+    /// What was tried has come to its end: the next one may be tried.
     All,
+    /// Some of it has come to its end.
+    Some,
     /// The last attempt failed: what waits is tried again later.
-    Failed,
+    Failed {
+        /// Whether others before it were taken.
+        anew: bool,
+    },
     /// What waits is to wait until then.
     Until(Timestamp),
 }
@@ -130,12 +136,30 @@ fn judge<'a>(
         Outcome::Delivered => (DELIVERED, None),
         Outcome::Suppressed(why) => (SUPPRESSED, Some(why)),
         Outcome::Refused(why) => (DEAD, Some(why)),
-        Outcome::Failed(why) => {
-            let since = DELIVERIES.value(delivery, "queued-at").as_time().unwrap_or(now);
-            let is_last = now.duration_since(since) >= TRIED_FOR;
-            (if is_last { DEAD } else { PENDING }, Some(why))
-        }
+        Outcome::Failed(why) => (if is_last(delivery, now) { DEAD } else { PENDING }, Some(why)),
     }
+}
+
+/// Whether an attempt that fails now is the delivery's last.
+#[must_use]
+pub fn is_last(delivery: &Record, now: Timestamp) -> bool {
+    let since = DELIVERIES.value(delivery, "queued-at").as_time().unwrap_or(now);
+    now.duration_since(since) >= TRIED_FOR
+}
+
+/// Counts an attempt that was written down, in the metrics; its time, if anything was sent.
+pub fn count(attempt: &Attempt) {
+    let Some(first) = attempt.deliveries.first() else { return };
+    let is_mail = DELIVERIES.value(first, "channel").as_text() == Some(EMAIL);
+    let outcome = match attempt.outcome {
+        Outcome::Delivered => "delivered",
+        Outcome::Failed(_) => "failed",
+        Outcome::Refused(_) => "refused",
+        Outcome::Suppressed(_) => "suppressed",
+    };
+    let took = attempt.request.as_ref().map(|_| attempt.took);
+    let channel = if is_mail { EMAIL } else { WEBHOOK };
+    count_delivery(channel, outcome, attempt.deliveries.len(), took);
 }
 
 fn cut(text: &str) -> String {
@@ -182,9 +206,10 @@ pub async fn leave(
 ) -> Result<(), StoreError> {
     let left = match served {
         Served::All => Left::Empty,
+        Served::Some => Left::Waiting { due: now, failures: 0 },
         Served::Until(due) => Left::Waiting { due, failures: 0 },
-        Served::Failed => {
-            let failures = line.failures.saturating_add(1);
+        Served::Failed { anew } => {
+            let failures = if anew { 1 } else { line.failures.saturating_add(1) };
             Left::Waiting { due: backoff(failures, chance, now), failures }
         }
     };

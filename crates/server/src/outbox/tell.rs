@@ -2,7 +2,7 @@
 //! happen.
 
 use jiff::Timestamp;
-use jsonapi::{Base, Included, Query, Record, Value, snapshot, write_member};
+use jsonapi::{Base, Included, Query, Record, Value, Visibility, snapshot, write_member};
 use serde_json::{Map, Value as Json};
 use store::{StoreError, Tx};
 
@@ -46,6 +46,32 @@ pub async fn tell(tx: &mut Tx, news: News<'_>) -> Result<Option<Record>, StoreEr
     Ok(Some(event))
 }
 
+/// Whether any webhook wants to hear of such events: if none does, what is told of them need not
+/// be put together.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn is_wanted(tx: &mut Tx, kind: &EventKind) -> Result<bool, StoreError> {
+    Ok(tx.all(&WEBHOOKS).await?.iter().any(|hook| wants(hook, kind)))
+}
+
+/// Writes an event down for one webhook alone, whatever that one and others want; the delivery.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn tell_only(tx: &mut Tx, webhook: i64, news: News<'_>) -> Result<Record, StoreError> {
+    let event = write(tx, &news, true).await?;
+    deliver_to_webhook(tx, &event, webhook, news.now).await
+}
+
+/// As [`tell`], to no webhook: for what is to be mailed only.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn write_down(tx: &mut Tx, news: News<'_>) -> Result<Record, StoreError> {
+    write(tx, &news, false).await
+}
+
 /// Whether a webhook is to hear of such events.
 fn wants(webhook: &Record, kind: &EventKind) -> bool {
     let value = |name| WEBHOOKS.value(webhook, name);
@@ -82,6 +108,12 @@ async fn account_columns(tx: &mut Tx, account: &Record) -> Result<Map<String, Js
     let mut data = Map::with_capacity(stored.len() + 1);
     data.insert("id".to_owned(), account.key().into());
     for (name, value) in stored {
+        // What the reference does not have is told only where it says something.
+        let attribute = ACCOUNTS.attribute(&name).map(|position| &ACCOUNTS.attributes[position]);
+        let is_ours = attribute.is_some_and(|known| known.visibility == Visibility::WhenSet);
+        if is_ours && value.is_null() {
+            continue;
+        }
         let key = ACCOUNTS.relationship(&name).map_or("", |_| "_id");
         data.insert(name.replace('-', "_") + key, value);
     }

@@ -2,7 +2,8 @@
 
 use billing::journal::EntryKind;
 use jsonapi::{Error, Fault, Input, Record, Value, validation_errors};
-use store::Tx;
+use serde_json::json;
+use store::{StoreError, Tx};
 
 use super::ENDPOINT;
 use super::resource::PAYMENTS;
@@ -10,7 +11,9 @@ use crate::accounts::{ACCOUNTS, faults_of_stored};
 use crate::auth::Caller;
 use crate::clock::Moment;
 use crate::error::ApiError;
+use crate::events::{EventKind, PAYMENT_POSTED, PAYMENT_ROLLED_BACK};
 use crate::journal;
+use crate::outbox::{News, is_wanted, tell};
 use crate::rest::{Draft, Precondition, audit, insert};
 
 /// Posts a payment: the balance moves by its amount, whatever the account's limits (contract,
@@ -35,7 +38,8 @@ pub async fn post_payment(
     let payment = insert(tx, caller, &ENDPOINT, draft, moment).await?;
     let standing = account.filter(|account| faults_of_stored(account).is_empty());
     let account = standing.ok_or_else(Error::save_failed)?;
-    move_balance(tx, caller, &account, EntryKind::Payment, &payment, moment).await?;
+    let moved = move_balance(tx, caller, &account, EntryKind::Payment, &payment, moment).await?;
+    tell_of(tx, &PAYMENT_POSTED, &moved, &payment, moment).await?;
     Ok(payment)
 }
 
@@ -69,7 +73,8 @@ pub async fn roll_back(
     tx.update(&PAYMENTS, &payment, &rolled_back).await?;
     audit(tx, caller, &PAYMENTS, Some(&payment), Some(&rolled_back), moment).await?;
     let account = account.ok_or_else(Error::save_failed)?;
-    move_balance(tx, caller, &account, EntryKind::Rollback, &payment, moment).await?;
+    let moved = move_balance(tx, caller, &account, EntryKind::Rollback, &payment, moment).await?;
+    tell_of(tx, &PAYMENT_ROLLED_BACK, &moved, &rolled_back, moment).await?;
     Ok(rolled_back)
 }
 
@@ -80,7 +85,7 @@ async fn move_balance(
     kind: EntryKind,
     payment: &Record,
     moment: Moment,
-) -> Result<(), ApiError> {
+) -> Result<Record, ApiError> {
     let amount = PAYMENTS.value(payment, "amount").as_decimal().unwrap_or_default();
     let amount = if matches!(kind, EntryKind::Rollback) { -amount } else { amount };
     let cause = Some((PAYMENTS.kind, payment.key()));
@@ -90,6 +95,32 @@ async fn move_balance(
             let fault = Fault::on("amount", "takes the balance out of range");
             validation_errors(&PAYMENTS, &[fault]).into()
         })
-    })?;
+    })
+}
+
+/// Tells whoever wants to hear of it what a payment did to its account. What is told of it is what
+/// its customer may see.
+async fn tell_of(
+    tx: &mut Tx,
+    kind: &'static EventKind,
+    account: &Record,
+    payment: &Record,
+    moment: Moment,
+) -> Result<(), StoreError> {
+    if !is_wanted(tx, kind).await? {
+        return Ok(());
+    }
+    let value = |name| PAYMENTS.value(payment, name);
+    let decimal = |name| value(name).as_decimal().map(|decimal| decimal.to_string());
+    let details = json!({"payment": {
+        "id": payment.key(),
+        "amount": decimal("amount"),
+        "notes": value("notes").as_text(),
+        "status": value("status").as_text(),
+        "external_id": value("external-id").as_text(),
+        "balance_before_payment": decimal("balance-before-payment"),
+    }});
+    let details = details.as_object().cloned().unwrap_or_default();
+    tell(tx, News { kind, account: Some(account), details, now: moment.now }).await?;
     Ok(())
 }

@@ -81,11 +81,28 @@ pub async fn update(
     precondition: &Precondition,
     moment: Moment,
 ) -> Result<Record, ApiError> {
+    if let Some(update) = endpoint.update {
+        return update(tx, caller, id, input, precondition, moment).await;
+    }
     let resource = endpoint.resource;
     let sent_id = || input.id.clone().unwrap_or_else(|| id.to_string());
     let before = find(tx, resource, id, sent_id).await?;
     precondition.check(tx, resource, &before).await?;
-    let mut draft = Draft::of_update(resource, before, input);
+    amend(tx, caller, endpoint, Draft::of_update(resource, before, input), moment).await
+}
+
+/// Changes a stored record to what the draft says, or refuses with everything that is wrong.
+///
+/// # Errors
+/// 422 with the broken rules, or what the database says.
+pub async fn amend(
+    tx: &mut Tx,
+    caller: &Caller,
+    endpoint: &Endpoint,
+    mut draft: Draft,
+    moment: Moment,
+) -> Result<Record, ApiError> {
+    let resource = endpoint.resource;
     (endpoint.prepare)(&mut draft, moment);
     let Some(after) = settle(tx, endpoint, &draft).await? else {
         return Err(refusal(tx, endpoint, &draft).await?);
@@ -128,9 +145,27 @@ pub async fn delete(
     precondition: &Precondition,
     moment: Moment,
 ) -> Result<(), ApiError> {
+    if let Some(delete) = endpoint.delete {
+        return delete(tx, caller, id, shown_id, precondition, moment).await;
+    }
     let resource = endpoint.resource;
     let record = find(tx, resource, id, || shown_id.to_owned()).await?;
     precondition.check(tx, resource, &record).await?;
+    remove(tx, caller, endpoint, &record, moment).await
+}
+
+/// Deletes a stored record with all that follows from it, or refuses.
+///
+/// # Errors
+/// 422 where dependent records forbid it, or what the database says.
+pub async fn remove(
+    tx: &mut Tx,
+    caller: &Caller,
+    endpoint: &Endpoint,
+    record: &Record,
+    moment: Moment,
+) -> Result<(), ApiError> {
+    let (resource, id) = (endpoint.resource, record.key());
     for _ in 0..DELETE_ATTEMPTS_MAX {
         let dependents = dependents(tx, resource, id).await?;
         if !dependents.is_empty() {
@@ -139,10 +174,10 @@ pub async fn delete(
         for consequence in resource.on_delete {
             follow(tx, caller, consequence, id, moment).await?;
         }
-        match tx.delete(resource, &record).await {
+        match tx.delete(resource, record).await {
             Ok(()) => {
-                audit(tx, caller, resource, Some(&record), None, moment).await?;
-                let change = Change { before: Some(&record), after: None, moment };
+                audit(tx, caller, resource, Some(record), None, moment).await?;
+                let change = Change { before: Some(record), after: None, moment };
                 return entail(tx, endpoint, change).await;
             }
             // Another node has just made a record that points here: it shows now.

@@ -104,7 +104,10 @@ async fn collection(app: Arc<App>, endpoint: &'static Endpoint, request: Request
     let verbs = endpoint.resource.verbs;
     match call.method {
         Method::GET | Method::HEAD if verbs.read => list(call, endpoint.resource).await,
-        Method::POST if verbs.create => Box::pin(create(call, body, endpoint)).await,
+        Method::POST if verbs.create => match endpoint.post {
+            Some(post) => post(call, body).await,
+            None => Box::pin(create(call, body, endpoint)).await,
+        },
         _ => {
             let allow = allowed(&[(verbs.read, "GET, HEAD"), (verbs.create, "POST")]);
             Err(not_allowed(&call, &allow))
@@ -112,7 +115,11 @@ async fn collection(app: Arc<App>, endpoint: &'static Endpoint, request: Request
     }
 }
 
-async fn list(call: Call, resource: &'static Resource) -> Answer {
+/// Answers a list, or a page of it.
+///
+/// # Errors
+/// 400 and 406, or what the database says.
+pub async fn list(call: Call, resource: &'static Resource) -> Answer {
     call.check_accept()?;
     let query = Query::parse(call.api(), resource, &call.params, Scope::List)?;
     query.check()?;
@@ -242,8 +249,9 @@ async fn change(
             operations::update(tx, &caller, endpoint, key, &input, &precondition, moment).await?;
         with_included(tx, endpoint.resource, record, &query).await
     };
-    let target = Target { resource: endpoint.resource, id: key };
-    call.write(Some(target), body, operation, answer).await
+    let target =
+        endpoint.update.is_none().then_some(Target { resource: endpoint.resource, id: key });
+    call.write(target, body, operation, answer).await
 }
 
 async fn delete(call: Call, endpoint: &'static Endpoint, id: &str) -> Answer {
@@ -255,8 +263,9 @@ async fn delete(call: Call, endpoint: &'static Endpoint, id: &str) -> Answer {
     let operation = async move |tx: &mut Tx| {
         operations::delete(tx, &caller, endpoint, key, &shown_id, &precondition, moment).await
     };
-    let target = Target { resource: endpoint.resource, id: key };
-    call.write(Some(target), &[], operation, |()| Reply::no_content()).await
+    let target =
+        endpoint.delete.is_none().then_some(Target { resource: endpoint.resource, id: key });
+    call.write(target, &[], operation, |()| Reply::no_content()).await
 }
 
 async fn linkage(

@@ -1,12 +1,15 @@
 //! One write of one request: its transaction, its answer, and with an `Idempotency-Key` the
 //! promise that it happens once.
 
+use std::sync::Arc;
+
 use hyper::StatusCode;
 use jiff::Timestamp;
 use jsonapi::{Base, Error, Included, MEDIA_TYPE, Query, Record, Resource, write_member};
 use store::{FirstAnswer, Needs, StoreError, Target, Tx};
 
 use super::request::Call;
+use crate::app::App;
 use crate::error::ApiError;
 use crate::reply::Reply;
 
@@ -58,37 +61,41 @@ impl Call {
             now: self.app.now(),
         };
         let needs = Needs { target, answer: Some((operator, key.clone())) };
-        store.write_with(needs, async move |tx| once(tx, &wanted, &operation, &answer).await).await
+        let app = Arc::clone(&self.app);
+        let operation = async move |tx: &mut Tx| once(&app, tx, &wanted, &operation, &answer).await;
+        store.write_with(needs, operation).await
     }
 }
 
 /// Runs the operation unless it has run under this key, and keeps its answer.
 async fn once<T>(
+    app: &App,
     tx: &mut Tx,
     wanted: &Repeatable,
     operation: &impl AsyncFn(&mut Tx) -> Result<T, ApiError>,
     answer: &impl Fn(T) -> Reply,
 ) -> Result<Reply, ApiError> {
-    if let Some(first) = answered(tx, wanted).await? {
+    if let Some(first) = answered(app, tx, wanted).await? {
         return first;
     }
-    let ran = tx.attempt(async |tx| run_and_keep(tx, wanted, operation, answer).await).await;
+    let ran = tx.attempt(async |tx| run_and_keep(app, tx, wanted, operation, answer).await).await;
     if let Err(ApiError::Store(StoreError::Conflict)) = ran {
         // Another node has meanwhile answered the same key; what was done here is undone.
-        return answered(tx, wanted).await?.unwrap_or(ran);
+        return answered(app, tx, wanted).await?.unwrap_or(ran);
     }
     ran
 }
 
 /// What was answered under this key before, if anything was.
 async fn answered(
+    app: &App,
     tx: &mut Tx,
     wanted: &Repeatable,
 ) -> Result<Option<Result<Reply, ApiError>>, ApiError> {
     let first = tx.first_answer(wanted.operator, &wanted.key).await?;
     Ok(first.map(|first| {
         if first.fingerprint == wanted.fingerprint {
-            Ok(again(first))
+            again(app, first)
         } else {
             Err(Error::idempotency_key_reused().into())
         }
@@ -96,6 +103,7 @@ async fn answered(
 }
 
 async fn run_and_keep<T>(
+    app: &App,
     tx: &mut Tx,
     wanted: &Repeatable,
     operation: &impl AsyncFn(&mut Tx) -> Result<T, ApiError>,
@@ -106,28 +114,43 @@ async fn run_and_keep<T>(
         Err(ApiError::Refused(errors)) => Reply::from(ApiError::Refused(errors)),
         Err(error) => return Err(error),
     };
+    let body = if reply.confidential {
+        app.seal_text(&String::from_utf8_lossy(&reply.body))?.into_bytes()
+    } else {
+        reply.body.to_vec()
+    };
     let first = FirstAnswer {
         fingerprint: wanted.fingerprint,
         status: reply.status.as_u16(),
         content_type: reply.content_type.map(str::to_owned),
         location: reply.location.clone(),
         tagged: reply.tagged,
-        body: reply.body.to_vec(),
+        body,
     };
     tx.keep_answer(wanted.operator, &wanted.key, &first, wanted.now).await?;
     Ok(reply)
 }
 
 /// The first answer once more.
-fn again(first: FirstAnswer) -> Reply {
+fn again(app: &App, first: FirstAnswer) -> Result<Reply, ApiError> {
     let status = StatusCode::from_u16(first.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut reply = match first.content_type {
-        Some(_) => Reply::plain(status, MEDIA_TYPE, first.body),
+        Some(_) => Reply::plain(status, MEDIA_TYPE, opened(app, first.body)?),
         None => Reply::no_content(),
     };
     reply.tagged = first.tagged;
     reply.location = first.location;
-    reply.with_header("idempotent-replayed", "true")
+    Ok(reply.with_header("idempotent-replayed", "true"))
+}
+
+/// A body as it was answered: a document begins with a brace, which an encrypted one has nowhere.
+fn opened(app: &App, body: Vec<u8>) -> Result<Vec<u8>, ApiError> {
+    if body.first().is_none_or(|byte| *byte == b'{') {
+        return Ok(body);
+    }
+    let opened = app.open_text(&String::from_utf8_lossy(&body));
+    let lost = || ApiError::Internal(anyhow::anyhow!("a first answer cannot be decrypted"));
+    Ok(opened.ok_or_else(lost)?.into_bytes())
 }
 
 /// Answers a record that was written.

@@ -1,5 +1,22 @@
 //! Webhooks: events are posted to addresses, signed.
 
-mod post;
+use crate::outbox::WEBHOOKS;
+use crate::rest::Endpoint;
 
-pub use post::serve;
+mod openapi;
+mod operations;
+mod post;
+mod routes;
+mod rules;
+mod secret;
+
+pub use openapi::describe;
+pub use post::{Tried, serve};
+pub use routes::router;
+
+/// Webhooks as the shared routes serve them.
+pub static ENDPOINT: Endpoint = Endpoint::plain(&WEBHOOKS)
+    .with_faults(rules::faults)
+    .prepared_by(rules::prepare)
+    .posted_by(|call, body| Box::pin(routes::create(call, body)))
+    .entailing(|tx, change| Box::pin(operations::follow(tx, change)));

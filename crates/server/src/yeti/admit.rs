@@ -5,6 +5,7 @@ use store::{StoreError, Tx};
 
 use super::arrivals::Arrival;
 use crate::accounts::ACCOUNTS;
+use crate::alerts;
 use crate::auth::Caller;
 use crate::clock::Moment;
 use crate::error::ApiError;
@@ -95,6 +96,9 @@ async fn restore(
         record
     };
     tx.restore(resource, &record).await?;
+    if resource.kind == ACCOUNTS.kind {
+        alerts::mirror(tx, None, &record, moment.now).await?;
+    }
     audit(tx, &caller, resource, None, Some(&record), moment).await?;
     Ok(())
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
+use jsonapi::Value as Stored;
 use reqwest::Method;
 use serde_json::json;
 use store::Store;
@@ -105,6 +107,9 @@ async fn full() -> TestApp {
     let links = json!({"contractor": linkage("contractors", &contractor),
         "invoice-template": linkage("invoice-templates", &template)});
     let first = app.create("accounts", most, links).await;
+    let alert = json!({"name": "⛁", "kind": "high", "percentage": "999.999999999999",
+        "hysteresis": MOST, "channels": "email", "recipients": [ids[1], ids[0]]});
+    app.create("balance-alerts", alert, json!({"account": linkage("accounts", &first)})).await;
     let least = app.account(&contractor, json!({"name": "least", "external-id": i64::MIN})).await;
     // Accounts keep naming a template that is gone.
     assert_eq!(app.delete(&format!("/invoice-templates/{template}")).await.status, 204);
@@ -129,6 +134,19 @@ async fn full() -> TestApp {
     app.pay(&gone, 3).await;
     app.charge(&gone, 1).await;
     assert_eq!(app.delete(&format!("/accounts/{gone}")).await.status, 204);
+    // A delivery that waits in its line, and an address that the operator has come from.
+    let webhook = app.webhook("http://127.0.0.1:1/", &["PaymentPosted"]).await;
+    app.test_webhook(&webhook).await;
+    let credentials = json!({"auth": {"username": "admin", "password": PASSWORD}}).to_string();
+    assert_eq!(app.write("POST", "/auth", credentials).await.status, 201);
+    app.log_mail();
+    let texts =
+        json!({"event-type": "digest", "subject": "s {{ count }}", "text-body": "\u{1f511}"});
+    app.create("email-templates", texts, json!({})).await;
+    // No server of a copy is to send what waits: that would show.
+    let tomorrow = Stored::Time(app.app.now() + SignedDuration::from_hours(24));
+    let tomorrow = app.database.literal(&tomorrow);
+    app.database.execute(&format!("UPDATE delivery_lines SET due_at = {tomorrow}"));
     app
 }
 

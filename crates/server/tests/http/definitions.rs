@@ -70,12 +70,21 @@ async fn walk() -> TestApp {
     app.create("payments", json!({"amount": 5}), json!({ "account": account })).await;
     let links = json!({"account": account, "service": linkage("services", "1")});
     app.create("transactions", json!({"amount": 2}), links).await;
+    app.webhook("http://127.0.0.1:1/", &["AccountLowThesholdReached"]).await;
+    let alert = json!({"kind": "low", "value": 0});
+    app.create("balance-alerts", alert, json!({ "account": account })).await;
     let attributes = json!({"balance-low-threshold": 1_000_000});
     assert_eq!(app.update("accounts", "3", attributes).await.status, 200);
+    // No delivery goes to both; this one shows both relationships.
+    app.alter("UPDATE deliveries SET webhook_id = 1, contact_id = 1 WHERE id = 1");
     let deleted = app.account("5", json!({"name": "soon gone"})).await;
     let links = json!({"account": linkage("accounts", &deleted)});
     app.create("payments", json!({"amount": 5}), links).await;
     assert_eq!(app.delete(&format!("/accounts/{deleted}")).await.status, 204);
+    let template =
+        json!({"event-type": "digest", "subject": "s", "text-body": "t", "html-body": "h"});
+    app.create("email-templates", template, json!({})).await;
+    app.log_mail();
     app
 }
 

@@ -26,6 +26,7 @@ static NOW: AtomicI64 = AtomicI64::new(1_767_225_600_000_000);
 const TABLES: &[&str] = &[
     "accounts",
     "audit_records",
+    "balance_alerts",
     "balance_notifications",
     "contacts",
     "contractors",

@@ -5,19 +5,25 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use jsonapi::Value as Stored;
 use serde_json::{Value, json};
-use tollkeeper::jobs::forget_once;
+use testbed::TestDatabase;
+use tollkeeper::jobs::{Kept, forget_once};
 use tollkeeper::journal::{Drift, Sampler};
 
 use crate::builders::app_with_contractor;
 use crate::postings::{many, number, post_all, time};
 use crate::program::{Here, Program, ask, correct, open_accounts};
-use crate::support::TestApp;
+use crate::support::{Setup, TestApp};
 
 /// Longer than a look, or two, can take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The time of the tests that forget.
 const NOW: &str = "2026-03-01T12:00:00Z";
 const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// Only rows of the balance notification log are forgotten.
+fn notifications(kept: Option<SignedDuration>) -> Kept {
+    Kept { notifications: kept, ..Kept::default() }
+}
 
 /// A figure of a running server; `None` until it is there.
 async fn figure(program: &Program, name: &str) -> Option<f64> {
@@ -173,12 +179,12 @@ async fn first_answers_are_kept_for_25_hours() {
         kept(limit, 1);
         kept(limit + tick, 300);
         kept(now(), 2);
-        forget_once(&app.app, None).await.unwrap();
+        forget_once(&app.app, Kept::default()).await.unwrap();
         let sql = "SELECT count(*) FROM first_answers";
         assert_eq!(app.stored::<i64>(sql), 303, "{old}");
         let sql = "SELECT min(created_at) FROM first_answers";
         assert_eq!(app.stored::<Timestamp>(sql), limit, "{old}");
-        forget_once(&app.app, None).await.unwrap();
+        forget_once(&app.app, Kept::default()).await.unwrap();
         assert_eq!(app.stored::<i64>("SELECT count(*) FROM first_answers"), 303, "{old}");
         app.alter("DELETE FROM first_answers");
     }
@@ -197,7 +203,7 @@ async fn counters_of_failed_sign_ins_go_when_they_are_over() {
         let end = app.database.literal(&Stored::Time(end));
         app.alter(&format!("INSERT INTO throttles VALUES ('{key}', 3, {end})"));
     }
-    forget_once(&app.app, None).await.unwrap();
+    forget_once(&app.app, Kept::default()).await.unwrap();
     assert_eq!(app.stored::<i64>("SELECT count(*) FROM throttles WHERE key = 'old'"), 0);
     assert_eq!(app.stored::<i64>("SELECT count(*) FROM throttles"), 2);
 }
@@ -227,9 +233,9 @@ async fn the_log_of_notifications_is_kept_for_days_and_counts_what_it_keeps() {
     let list = "/balance-notifications";
     assert_eq!(app.total(list).await, 455);
     // Nothing old enough.
-    forget_once(&app.app, Some(32 * DAY)).await.unwrap();
+    forget_once(&app.app, notifications(Some(32 * DAY))).await.unwrap();
     assert_eq!(app.total(list).await, 455);
-    forget_once(&app.app, Some(30 * DAY)).await.unwrap();
+    forget_once(&app.app, notifications(Some(30 * DAY))).await.unwrap();
     assert_eq!(app.total(list).await, 5);
     assert_eq!(app.total(&format!("{list}?filter[account.id]=1")).await, 5);
     let times = app.get(list).await.json();
@@ -238,7 +244,7 @@ async fn the_log_of_notifications_is_kept_for_days_and_counts_what_it_keeps() {
     assert_eq!(oldest, &json!("2026-01-30T12:00:00.000Z"));
     // Events and the journal are kept.
     assert_eq!((app.total("/events").await, app.total("/journal-entries").await), (455, 455));
-    forget_once(&app.app, Some(SignedDuration::ZERO)).await.unwrap();
+    forget_once(&app.app, notifications(Some(SignedDuration::ZERO))).await.unwrap();
     assert_eq!(app.total(list).await, 4);
 }
 
@@ -246,7 +252,7 @@ async fn the_log_of_notifications_is_kept_for_days_and_counts_what_it_keeps() {
 async fn no_number_of_days_keeps_the_log_forever() {
     let app = TestApp::start_at(600, now).await;
     cross(&app, &[(time("1970-01-02T00:00:00Z"), 3)]).await;
-    forget_once(&app.app, None).await.unwrap();
+    forget_once(&app.app, Kept::default()).await.unwrap();
     assert_eq!(app.total("/balance-notifications").await, 3);
     assert_eq!(app.stored::<i64>("SELECT count(*) FROM balance_notifications"), 3);
 }
@@ -269,6 +275,80 @@ async fn the_configured_days_are_those_of_the_running_server() {
                 break;
             }
             assert!(since.elapsed() < PATIENCE && rows >= left, "{days} days: {rows}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        drop(program);
+    }
+}
+
+/// Puts deliveries and mails of this time into a database: of each state as many as said.
+fn put_deliveries(database: &TestDatabase, at: Timestamp, states: &[(&str, i64)]) {
+    let time = database.literal(&Stored::Time(at));
+    let numbers = |count: i64| {
+        format!(
+            "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers \
+             WHERE n < {count})"
+        )
+    };
+    for (state, count) in states {
+        database.execute(&format!(
+            "{} INSERT INTO deliveries (channel, state, attempts, created_at, line, queued_at, \
+             event_id) SELECT 'email', '{state}', 1, {time}, 'contact 1', {time}, 1 FROM numbers",
+            numbers(*count)
+        ));
+        database.execute(&format!(
+            "{} INSERT INTO email_logs (to_address, subject, body, created_at, attempt) \
+             SELECT 'a@b.test', 's', 't', {time}, 1 FROM numbers",
+            numbers(*count)
+        ));
+    }
+}
+
+#[tokio::test]
+async fn deliveries_that_have_ended_and_mails_are_kept_for_days() {
+    let limit = now() - 30 * DAY;
+    let database = TestDatabase::fresh();
+    let app = TestApp::start_on(database, Setup { clock: now, ..Setup::default() }).await;
+    let milli = SignedDuration::from_millis(1);
+    let old = [("delivered", 450), ("dead", 1), ("suppressed", 1), ("pending", 2)];
+    put_deliveries(&app.database, limit - milli, &old);
+    put_deliveries(&app.database, limit, &[("delivered", 1), ("pending", 1)]);
+    let counts = || {
+        let count = |table: &str, other: &str| {
+            app.stored::<i64>(&format!("SELECT count(*) FROM {table} {other}"))
+        };
+        let waiting = count("deliveries", "WHERE state = 'pending'");
+        (count("deliveries", ""), waiting, count("email_logs", ""))
+    };
+    forget_once(&app.app, Kept::default()).await.unwrap();
+    assert_eq!(counts(), (456, 3, 456));
+    let kept = Kept { deliveries: Some(30 * DAY), ..Kept::default() };
+    forget_once(&app.app, kept).await.unwrap();
+    assert_eq!(counts(), (4, 3, 2));
+    forget_once(&app.app, kept).await.unwrap();
+    assert_eq!(counts(), (4, 3, 2));
+}
+
+#[tokio::test]
+async fn the_configured_days_of_deliveries_are_those_of_the_running_server() {
+    for (days, left) in [("0", 2), ("60", 1)] {
+        let here = Here::new();
+        assert!(here.run(&["token", "admin"]).code != Some(0), "makes the tables");
+        let at = |days: i32| tollkeeper::clock::system() - days * DAY;
+        put_deliveries(here.database(), at(100), &[("delivered", 1)]);
+        put_deliveries(here.database(), at(40), &[("delivered", 1)]);
+        let mut command = here.command(&["serve"]);
+        command.env("TOLLKEEPER_DELIVERIES_DAYS", days);
+        let program = Program::start(command);
+        let since = Instant::now();
+        loop {
+            let count =
+                |table| here.database().value::<i64>(&format!("SELECT count(*) FROM {table}"));
+            let is_done = (count("deliveries"), count("email_logs")) == (left, left);
+            if is_done && (left != 2 || since.elapsed() > Duration::from_secs(1)) {
+                break;
+            }
+            assert!(since.elapsed() < PATIENCE);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         drop(program);

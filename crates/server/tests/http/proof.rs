@@ -4,16 +4,19 @@
 
 use std::collections::BTreeMap;
 
+use billing::alert::{Level, Limit};
 use billing::journal::{Chain, Entry, Head};
 use billing::threshold::{self, ThresholdState, Thresholds};
 use decimal::Decimal;
 use jiff::Timestamp;
+use serde_json::Value;
 use testbed::{Row, Session, TestDatabase};
 
 /// Types whose totals are compared with what is there.
-const COUNTED: [&str; 9] = [
+const COUNTED: [&str; 10] = [
     "accounts",
     "audit-records",
+    "balance-alerts",
     "balance-notifications",
     "contractors",
     "events",
@@ -89,6 +92,7 @@ fn faults(database: &Session) -> Vec<String> {
     let mut faults = journal_faults(database, &entries);
     faults.extend(reference_faults(database, &entries));
     faults.extend(threshold_faults(database));
+    faults.extend(alert_faults(database));
     faults.extend(audit_faults(database));
     faults.extend(total_faults(database));
     faults
@@ -219,6 +223,79 @@ fn threshold_faults(database: &Session) -> Vec<String> {
         (count(database, events), count(database, "SELECT count(*) FROM balance_notifications"));
     if events != notifications {
         faults.push(format!("{events} events of thresholds, but {notifications} notifications"));
+    }
+    faults
+}
+
+/// Looks at every alert once more: nothing new may be found, those that mirror thresholds must be
+/// in step, and each must have been raised and cleared in turn, as was told.
+fn alert_faults(database: &Session) -> Vec<String> {
+    let mut told: BTreeMap<i64, bool> = BTreeMap::new();
+    let mut faults = Vec::new();
+    let events = "SELECT event_type, data FROM events WHERE event_type LIKE 'BalanceAlert%' \
+                  ORDER BY account_id, id";
+    for row in database.rows(events) {
+        let data: Value = serde_json::from_str(&row.get::<String>("data")).unwrap();
+        let alert = data["alert"]["id"].as_i64().unwrap();
+        let is_raised = row.get::<String>("event_type") == "BalanceAlertRaised";
+        if told.insert(alert, is_raised).unwrap_or_default() == is_raised {
+            faults.push(format!("alert {alert}: raised is {is_raised}, which was told before"));
+        }
+    }
+    let is_true = |row: &Row, name: &str| row.get::<i64>(name) == 1;
+    let alerts = "SELECT balance_alerts.*, CASE WHEN raised THEN 1 ELSE 0 END AS is_raised, \
+                  balance, min_balance FROM balance_alerts \
+                  JOIN accounts ON accounts.id = account_id ORDER BY balance_alerts.id";
+    let mut mirrored: BTreeMap<(i64, String), (Decimal, bool)> = BTreeMap::new();
+    let mut looking: BTreeMap<i64, i64> = BTreeMap::new();
+    for row in database.rows(alerts) {
+        let (id, account): (i64, i64) = (row.get("id"), row.get("account_id"));
+        let (kind, is_raised): (String, bool) = (row.get("kind"), is_true(&row, "is_raised"));
+        let value: Option<Decimal> = row.get("value");
+        if row.get::<String>("origin") == "account" {
+            let second = mirrored.insert((account, kind), (value.unwrap(), is_raised)).is_some();
+            faults.extend(second.then(|| format!("account {account}: alert {id} is a second one")));
+            continue;
+        }
+        if told.remove(&id).unwrap_or_default() != is_raised {
+            faults.push(format!("alert {id}: raised is {is_raised}, but that was not told"));
+        }
+        if kind == "forecast" {
+            continue;
+        }
+        *looking.entry(account).or_default() += 1;
+        let percentage = || row.get::<Option<Decimal>>("percentage").map(Level::Percentage);
+        let level = value.map(Level::Value).or_else(percentage).unwrap();
+        let limit = Limit {
+            is_high: kind == "high",
+            threshold: level.threshold(row.get("min_balance")),
+            hysteresis: row.get("hysteresis"),
+        };
+        if limit.is_raised(is_raised, row.get("balance")) != is_raised {
+            faults.push(format!("alert {id}: {limit:?} is not looked at, raised is {is_raised}"));
+        }
+    }
+    faults.extend(told.into_iter().filter(|(_, is_raised)| *is_raised).filter_map(|(id, _)| {
+        let account = "SELECT count(*) FROM events JOIN accounts ON accounts.id = account_id";
+        let named = format!("{account} WHERE data LIKE '%\"alert\":{{\"id\":{id},%'");
+        (count(database, &named) > 0).then(|| format!("alert {id} is gone, but was not cleared"))
+    }));
+    for row in database.rows("SELECT * FROM accounts") {
+        let account: i64 = row.get("id");
+        let state: i64 = row.get("threshold_state");
+        for (kind, column, beyond) in
+            [("low", "balance_low_threshold", 1), ("high", "balance_high_threshold", 2)]
+        {
+            let due = row.get::<Option<Decimal>>(column).map(|value| (value, state == beyond));
+            let found = mirrored.remove(&(account, kind.to_owned()));
+            if found != due {
+                faults.push(format!("account {account}: alert {found:?} mirrors {due:?}"));
+            }
+        }
+        let (said, found): (i64, _) = (row.get("own_alerts"), looking.remove(&account));
+        if said != found.unwrap_or_default() {
+            faults.push(format!("account {account}: own_alerts is {said}, not {found:?}"));
+        }
     }
     faults
 }

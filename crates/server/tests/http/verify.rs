@@ -14,6 +14,9 @@ use crate::postings::{many, number, post_all};
 use crate::program::{Ended, Here, correct, open_accounts, run, tollkeeper};
 use crate::support::{Reply, TestApp, linkage};
 
+/// Without these, nothing points at accounts.
+const WITHOUT_ALERTS: &str = "DELETE FROM balance_alerts";
+
 /// Money as the database keeps it, for an SQL text.
 fn stored(app: &TestApp, text: &str) -> String {
     app.database.literal(&Stored::Decimal(number(text)))
@@ -263,7 +266,18 @@ async fn every_single_change_is_found_and_named() {
         ),
         (
             "UPDATE accounts SET threshold_state = 0 WHERE id = #2".to_owned(),
-            vec!["#2: the threshold state is None, but AccountHighThresholdReached is due"],
+            vec![
+                "#2: the threshold state is None, but AccountHighThresholdReached is due",
+                "#2: the alert of the high threshold is not in step",
+            ],
+        ),
+        (
+            "UPDATE accounts SET own_alerts = 1 WHERE id = #1".to_owned(),
+            vec!["#1: own-alerts is 1, but there are 0 such alerts"],
+        ),
+        (
+            "DELETE FROM balance_alerts".to_owned(),
+            vec!["#2: the alert of the high threshold is not in step"],
         ),
         (
             format!("UPDATE journal_closures SET balance = {five}"),
@@ -278,7 +292,7 @@ async fn every_single_change_is_found_and_named() {
             vec!["#3: there are entries, but neither the account nor its closure"],
         ),
         (
-            "DELETE FROM accounts WHERE id = #2".to_owned(),
+            format!("{WITHOUT_ALERTS}; DELETE FROM accounts WHERE id = #2"),
             vec!["#2: there are entries, but neither the account nor its closure"],
         ),
         (
@@ -357,7 +371,8 @@ async fn one_account_is_checked_alone() {
         let ended = here.run(&["verify", "--account", books.id(account)]);
         assert_eq!(faults(&ended)[0], books.text(message));
     }
-    let without = changed(app, &books.text("DELETE FROM accounts WHERE id = #2"));
+    let without =
+        changed(app, &books.text(&format!("{WITHOUT_ALERTS}; DELETE FROM accounts WHERE id = #2")));
     let ended = without.run(&["verify", "--account", books.id(2)]);
     let message = "account #2: there are entries, but neither the account nor its closure";
     assert_eq!(faults(&ended), [books.text(message)]);

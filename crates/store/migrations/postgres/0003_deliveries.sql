@@ -74,7 +74,7 @@ CREATE TABLE email_logs (
   attempt BIGINT NOT NULL,
   response TEXT COLLATE "C",
   error TEXT COLLATE "C",
-  message_id TEXT COLLATE "C" NOT NULL,
+  message_id TEXT COLLATE "C",
   contact_id BIGINT,
   smtp_connection_id BIGINT,
   event_id BIGINT
@@ -113,6 +113,17 @@ CREATE TABLE balance_alerts (
 );
 CREATE INDEX balance_alerts_account_id ON balance_alerts (account_id, id);
 CREATE INDEX balance_alerts_forecast ON balance_alerts (account_id, id) WHERE kind = 'forecast';
+INSERT INTO balance_alerts
+  (kind, value, hysteresis, channels, origin, raised, changed_at, account_id)
+  SELECT kind, value, 0, 'both', 'account', raised, NULL, account_id FROM (
+    SELECT id AS account_id, 'low' AS kind, balance_low_threshold AS value,
+      threshold_state = 1 AS raised FROM accounts
+    UNION ALL
+    SELECT id, 'high', balance_high_threshold, threshold_state = 2 FROM accounts
+  ) AS thresholds
+  WHERE value IS NOT NULL ORDER BY account_id, kind DESC;
+INSERT INTO totals (kind, slot, total)
+  SELECT 'balance-alerts', 0, count(*) FROM balance_alerts HAVING count(*) > 0;
 -- How many alerts of its own an account has that look at every change of its balance.
 ALTER TABLE accounts ADD COLUMN own_alerts BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE accounts ADD COLUMN notifications_muted_until TIMESTAMPTZ;

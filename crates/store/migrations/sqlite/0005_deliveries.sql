@@ -89,7 +89,7 @@ CREATE TABLE email_logs (
   attempt INTEGER NOT NULL,
   response TEXT,
   error TEXT,
-  message_id TEXT NOT NULL,
+  message_id TEXT,
   contact_id INTEGER,
   smtp_connection_id INTEGER,
   event_id INTEGER
@@ -128,6 +128,17 @@ CREATE TABLE balance_alerts (
 ) STRICT;
 CREATE INDEX balance_alerts_account_id ON balance_alerts (account_id);
 CREATE INDEX balance_alerts_forecast ON balance_alerts (account_id) WHERE kind = 'forecast';
+INSERT INTO balance_alerts
+  (kind, value, hysteresis, channels, origin, raised, changed_at, account_id)
+  SELECT kind, value, X'80000000000000000000000000000000', 'both', 'account', raised, NULL, account_id FROM (
+    SELECT id AS account_id, 'low' AS kind, balance_low_threshold AS value,
+      threshold_state = 1 AS raised FROM accounts
+    UNION ALL
+    SELECT id, 'high', balance_high_threshold, threshold_state = 2 FROM accounts
+  ) AS thresholds
+  WHERE value IS NOT NULL ORDER BY account_id, kind DESC;
+INSERT INTO totals (kind, slot, total)
+  SELECT 'balance-alerts', 0, count(*) FROM balance_alerts HAVING count(*) > 0;
 -- How many alerts of its own an account has that look at every change of its balance.
 ALTER TABLE accounts ADD COLUMN own_alerts INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE accounts ADD COLUMN notifications_muted_until INTEGER;

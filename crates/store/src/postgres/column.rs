@@ -16,7 +16,7 @@ use uuid::Uuid;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// The first instant a `TIMESTAMPTZ` holds: 4714-11-24 BC. Earlier ones become this one, which is
 /// before all that is stored.
-const FIRST_MICROS: i64 = -211_813_488_000_000_000;
+const FIRST_MICROS: i64 = -210_866_803_200_000_000;
 /// Decimal digits of one place of a `NUMERIC`.
 const BASE: i128 = 10_000;
 /// Places behind the point: three times four are the twelve digits of a decimal.
