@@ -85,6 +85,16 @@ fn measurement(load: Load<'_>, mut micros: Vec<u32>, elapsed: Duration) -> Measu
     }
 }
 
+/// Asks once.
+pub async fn ask(
+    node: &ServerProcess,
+    request: &Request,
+    expected: &[u8; 3],
+) -> anyhow::Result<()> {
+    let mut connection = Connection::open(node.address).await?;
+    connection.exchange(&request.encode(Some(&node.token)), expected).await
+}
+
 /// Asks once for something that is sent while it is made.
 pub async fn stream(address: SocketAddr, token: &str, path: String) -> anyhow::Result<Streamed> {
     let mut stream = Connection::open(address).await?.stream;

@@ -31,8 +31,8 @@ pub struct Measurement {
 
 /// What a database can do by itself.
 pub enum Limits {
-    /// SQLite: G, inserts per second.
-    Sqlite { inserts_per_sec: f64 },
+    /// SQLite: G, inserts per second, by round, which the accounts in the database name.
+    Sqlite(Vec<(u64, f64)>),
     /// PostgreSQL: P, by accounts in the database.
     Postgres(Vec<(u64, Rates)>),
 }
@@ -47,6 +47,19 @@ pub struct Report {
     pub peak_memory_mib: Vec<(u64, u64)>,
     /// What the journal does without HTTP.
     pub journal: Option<Journal>,
+    /// What webhooks take.
+    pub deliveries: Option<Deliveries>,
+}
+
+/// Webhooks beside payments.
+#[derive(Clone, Copy, Debug)]
+pub struct Deliveries {
+    /// Events that arrived a second.
+    pub per_sec: f64,
+    /// Payments meanwhile, as a part of payments without events.
+    pub of_alone: f64,
+    /// The same, as a part of payments beside as many events that are not delivered.
+    pub of_made: f64,
 }
 
 /// What was measured of the journal.
@@ -77,7 +90,13 @@ pub struct Streamed {
 impl Report {
     /// No figures yet.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, measurements: Vec::new(), peak_memory_mib: Vec::new(), journal: None }
+        Self {
+            limits,
+            measurements: Vec::new(),
+            peak_memory_mib: Vec::new(),
+            journal: None,
+            deliveries: None,
+        }
     }
 
     /// The same scenario and connections on every size of database.
@@ -107,7 +126,10 @@ impl Report {
     /// The rate as a part of what the database can do by itself.
     pub fn to_limit(&self, measurement: &Measurement) -> f64 {
         let limit = match &self.limits {
-            Limits::Sqlite { inserts_per_sec } => *inserts_per_sec,
+            Limits::Sqlite(rounds) => {
+                let round = rounds.iter().find(|(accounts, _)| *accounts == measurement.accounts);
+                round.map_or(f64::NAN, |(_, inserts_per_sec)| *inserts_per_sec)
+            }
             Limits::Postgres(rounds) => {
                 let round = rounds.iter().find(|(accounts, _)| *accounts == measurement.accounts);
                 round.map_or(f64::NAN, |(_, rates)| rates.of(measurement.scenario.limit))

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use crate::figures::{Journal, Limits, Measurement, Report};
+use crate::figures::{Deliveries, Journal, Limits, Measurement, Report};
 use crate::scenarios::{CONSTANT, CREATE, GET_ONE, HOT_PAYMENTS, LIST, SPREAD_PAYMENTS};
 
 /// Connections that most goals are set for.
 const CONNECTIONS: usize = 64;
 const MEGABYTES_OF_MEBIBYTE: f64 = 1.048_576;
+/// What is made a second, less what the end of a measurement cuts off.
+const EVENTS_PER_SEC: f64 = 990.0;
 /// How many times as much two nodes are to do as one.
 const TWO_NODES: f64 = 1.3;
 
@@ -135,19 +137,25 @@ const FLAT_LISTS: Goal = Goal {
 /// Every goal that this run has the figures for.
 pub fn outcomes(report: &Report) -> Vec<Outcome> {
     let goals = match report.limits {
-        Limits::Sqlite { .. } => SQLITE.as_slice(),
+        Limits::Sqlite(_) => SQLITE.as_slice(),
         Limits::Postgres(_) => POSTGRES.as_slice(),
     };
     let mut outcomes: Vec<Outcome> = goals.iter().filter_map(|goal| goal.outcome(report)).collect();
+    if let Some(Deliveries { per_sec, of_made, .. }) = report.deliveries {
+        let what = "webhook deliveries a second, beside payments";
+        outcomes.push(Outcome::new(what, per_sec, Bound::AtLeast(EVENTS_PER_SEC)));
+        let what = "payments beside them ÷ beside the events undelivered";
+        outcomes.push(Outcome::new(what, of_made, Bound::AtLeast(0.9)));
+    }
     match (&report.limits, report.journal) {
-        (Limits::Sqlite { .. }, Some(Journal { verified_per_sec, statement, .. })) => {
+        (Limits::Sqlite(_), Some(Journal { verified_per_sec, statement, .. })) => {
             let verified = Bound::AtLeast(300_000.0);
             outcomes.push(Outcome::new("verify, entries a second", verified_per_sec, verified));
             let what = "statement of 10k entries, first bytes ÷ whole time";
             let figure = statement.first_bytes.as_secs_f64() / statement.whole.as_secs_f64();
             outcomes.push(Outcome::new(what, figure, Bound::AtMost(0.5)));
         }
-        (Limits::Sqlite { .. }, None) => {}
+        (Limits::Sqlite(_), None) => {}
         (Limits::Postgres(_), _) => {
             let most = report.peak_memory_mib.iter().map(|(_, mib)| *mib).max();
             let most = most.and_then(|mib| u32::try_from(mib).ok()).map(f64::from);

@@ -9,6 +9,7 @@ mod client;
 mod cluster;
 mod cpu;
 mod database;
+mod deliveries;
 mod figures;
 mod fill;
 mod goals;
@@ -38,6 +39,8 @@ use tokio::signal::unix::{SignalKind, signal};
 const LARGE: u64 = 10_000_000;
 /// Connections that two nodes are compared with one at.
 const TWO_NODES_CONNECTIONS: usize = 64;
+/// Connections of payments beside deliveries.
+const DELIVERIES_CONNECTIONS: usize = 64;
 /// What two nodes are compared with one by.
 const TWO_NODES: [&str; 3] = [GET_ONE, CREATE, SPREAD_PAYMENTS];
 
@@ -89,14 +92,17 @@ enum Role {
     Serve {
         /// The address of its database
         url: String,
+        /// Events to make and deliver, each second
+        #[arg(default_value_t = 0)]
+        events: u32,
     },
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    if let Some(Role::Serve { url }) = arguments.role {
-        return server::serve(&url).await;
+    if let Some(Role::Serve { url, events }) = arguments.role {
+        return server::serve(&url, events).await;
     }
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -119,10 +125,7 @@ async fn measure_all(arguments: &Arguments) -> anyhow::Result<()> {
     });
     let mut reports = Vec::new();
     if choice != Choice::Postgres {
-        let time = Duration::from_secs_f64(arguments.seconds);
-        let inserts_per_sec = limit::inserts_per_sec(time).await?;
-        println!("G  group-commit inserts of accounts: {inserts_per_sec:.0}/s");
-        let report = Report::new(Limits::Sqlite { inserts_per_sec });
+        let report = Report::new(Limits::Sqlite(Vec::new()));
         reports.push(measure_database(report, &Home::Folders, arguments).await?);
     }
     if choice != Choice::Sqlite {
@@ -164,6 +167,10 @@ async fn measure_database(
     if entries > 0 {
         report.journal = Some(journal::measure(home, entries).await?);
     }
+    if arguments.connections.contains(&DELIVERIES_CONNECTIONS) {
+        let time = Duration::from_secs_f64(arguments.seconds);
+        report.deliveries = deliveries::measure(home, DELIVERIES_CONNECTIONS, time).await?;
+    }
     Ok(report)
 }
 
@@ -184,6 +191,12 @@ async fn measure_round(
         rounds.push((accounts, rates));
     }
     let time = Duration::from_secs_f64(arguments.seconds);
+    if let Limits::Sqlite(rounds) = &mut report.limits {
+        // In each round: the machine is not as fast at one time as at another.
+        let inserts_per_sec = limit::inserts_per_sec(time).await?;
+        println!("G  with {accounts} accounts: {inserts_per_sec:.0} group-commit inserts/s");
+        rounds.push((accounts, inserts_per_sec));
+    }
     let mut measure = async |load: Load<'_>| {
         let before = Ticks::now(load.nodes, cluster)?;
         let mut measurement = client::run(load, time).await?;

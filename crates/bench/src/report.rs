@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::cpu::micros_each;
-use crate::figures::{Journal, Limits, Measurement, Report, STATEMENT_ENTRIES, Streamed};
+use crate::figures::{
+    Deliveries, Journal, Limits, Measurement, Report, STATEMENT_ENTRIES, Streamed,
+};
 use crate::goals;
 use crate::scenarios::{CONSTANT, SCENARIOS, Scenario};
 
@@ -24,7 +26,7 @@ impl Report {
     /// Prints the table, and what is to be known about it.
     pub fn print(&self) {
         let (database, limit) = match self.limits {
-            Limits::Sqlite { .. } => ("SQLite", "÷ G"),
+            Limits::Sqlite(_) => ("SQLite", "÷ G"),
             Limits::Postgres(_) => ("PostgreSQL", "÷ P"),
         };
         println!("\n{database}; processor time in µs a request of client, nodes and database");
@@ -72,8 +74,12 @@ impl Report {
             println!("peak memory with {accounts} accounts: {mib} MiB");
         }
         match &self.limits {
-            Limits::Sqlite { inserts_per_sec } => {
-                println!("G (group-commit inserts): {inserts_per_sec:.0}/s");
+            Limits::Sqlite(rounds) => {
+                for (accounts, inserts_per_sec) in rounds {
+                    println!(
+                        "G (group-commit inserts) with {accounts} accounts: {inserts_per_sec:.0}/s"
+                    );
+                }
             }
             Limits::Postgres(rounds) => {
                 for (accounts, rates) in rounds {
@@ -93,6 +99,12 @@ impl Report {
                  after {whole:.1?}"
             );
         }
+        if let Some(Deliveries { per_sec, of_alone, of_made }) = self.deliveries {
+            println!(
+                "webhooks: {per_sec:.0} events/s delivered beside payments: {of_made:.2} of the \
+                 payments beside the same events undelivered, {of_alone:.2} of those without events"
+            );
+        }
         println!();
         for outcome in goals::outcomes(self) {
             println!("{outcome}");
@@ -109,7 +121,7 @@ impl Report {
 
     fn json(&self) -> Value {
         let to_limit = match self.limits {
-            Limits::Sqlite { .. } => "ratio_to_insert_limit",
+            Limits::Sqlite(_) => "ratio_to_insert_limit",
             Limits::Postgres(_) => "ratio_to_pgbench",
         };
         let measurements: Vec<Value> = self
@@ -163,11 +175,21 @@ impl Report {
             "measurements": measurements,
             "memory": memory,
             "journal": journal,
+            "deliveries": self.deliveries.map(|deliveries| {
+                json!({
+                    "events_per_sec": deliveries.per_sec,
+                    "payments_of_undelivered": deliveries.of_made,
+                    "payments_of_without_events": deliveries.of_alone,
+                })
+            }),
             "goals": goals,
         });
         match &self.limits {
-            Limits::Sqlite { inserts_per_sec } => {
-                figures["insert_limit_per_sec"] = json!(inserts_per_sec);
+            Limits::Sqlite(rounds) => {
+                let rounds = rounds.iter().map(|(accounts, inserts_per_sec)| {
+                    json!({"accounts": accounts, "inserts_per_sec": inserts_per_sec})
+                });
+                figures["insert_limits"] = rounds.collect();
             }
             Limits::Postgres(rounds) => {
                 let rounds = rounds.iter().map(|(accounts, rates)| {
@@ -190,7 +212,7 @@ pub fn json(reports: &[Report]) -> String {
     let mut figures = json!({});
     for report in reports {
         match report.limits {
-            Limits::Sqlite { .. } => figures = report.json(),
+            Limits::Sqlite(_) => figures = report.json(),
             Limits::Postgres(_) => figures["postgres"] = report.json(),
         }
     }

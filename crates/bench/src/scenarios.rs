@@ -110,8 +110,8 @@ pub const SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: CREATE,
         accounts_min: 1,
-        rows: "1 account, 1 member of an id list, 1 audit record, and for its balance below the \
-               threshold 1 event and 1 notification inserted",
+        rows: "1 account, 2 alerts, 1 member of an id list, 1 audit record, and for its balance \
+               below the threshold 1 event and 1 notification inserted",
         limit: Limit::Insert,
         expected_status: b"201",
         request: |number, _| Request::post("/accounts", founding_body(number)),
@@ -141,8 +141,14 @@ impl Request {
         Self { method: "GET", path, idempotency_key: None, body: String::new() }
     }
 
-    fn post(path: &str, body: String) -> Self {
+    /// A create.
+    pub fn post(path: &str, body: String) -> Self {
         Self { method: "POST", path: path.to_owned(), idempotency_key: None, body }
+    }
+
+    /// A change.
+    pub fn patch(path: &str, body: String) -> Self {
+        Self { method: "PATCH", ..Self::post(path, body) }
     }
 
     /// As it is sent: with a token to the API, below its prefix.

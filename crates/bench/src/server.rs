@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -11,14 +12,20 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use store::Store;
+use store::{Store, StoreError};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tollkeeper::accounts::ACCOUNTS;
 use tollkeeper::api::API;
-use tollkeeper::app::{App, Options};
+use tollkeeper::app::{App, Delivering, Options};
+use tollkeeper::courier::Courier;
+use tollkeeper::events::ALERT_RAISED;
 use tollkeeper::http::{Limits, Listener, Service, install_recorder};
+use tollkeeper::outbox::{News, tell};
 use tower::ServiceExt;
+
+use crate::scenarios::PAID_ACCOUNTS;
 
 /// A running server.
 pub struct ServerProcess {
@@ -34,8 +41,13 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts a server on the database at `url`.
     pub async fn start(url: &str) -> anyhow::Result<Self> {
+        Self::start_making_events(url, 0).await
+    }
+
+    /// Starts one that makes so many events a second, and delivers them.
+    pub async fn start_making_events(url: &str, events: u32) -> anyhow::Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
-            .args(["serve", url])
+            .args(["serve", url, &events.to_string()])
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
@@ -62,12 +74,17 @@ impl ServerProcess {
 }
 
 /// Runs in the child: serves until it is killed, after saying where.
-pub async fn serve(url: &str) -> anyhow::Result<()> {
+pub async fn serve(url: &str, events: u32) -> anyhow::Result<()> {
     let store = Store::open(url, API).await?;
     install_recorder()?;
     let secret = Some("benchmark".to_owned());
-    let options = Options { secret, token_lifetime_secs: 0, ..Options::default() };
+    let delivering = Delivering { webhook_allow_private: true, ..Delivering::default() };
+    let options = Options { secret, token_lifetime_secs: 0, delivering, ..Options::default() };
     let app = App::new(store, options).await?;
+    let courier = (events > 0).then(|| Courier::start(&app));
+    if events > 0 {
+        tokio::spawn(make_events(Arc::clone(&app), events));
+    }
     let token = app.tokens.issue(1, 0, app.now())?;
     let tcp = TcpListener::bind("127.0.0.1:0").await?;
     let constant = TcpListener::bind("127.0.0.1:0").await?;
@@ -77,7 +94,32 @@ pub async fn serve(url: &str) -> anyhow::Result<()> {
     let limits = Limits { connections_max: 1_000, ..Limits::default() };
     let forever = std::future::pending();
     tollkeeper::http::serve(Listener { tcp, tls: None }, service, limits, forever).await;
+    drop(courier);
     Ok(())
+}
+
+/// Makes so many events a second, of accounts in turn.
+async fn make_events(app: Arc<App>, per_sec: u32) -> Result<(), StoreError> {
+    const A_SECOND: u32 = 100;
+    let mut interval = tokio::time::interval(Duration::from_secs(1) / A_SECOND);
+    let mut account = 0;
+    loop {
+        interval.tick().await;
+        let (now, first) = (app.now(), account);
+        account += i64::from(per_sec / A_SECOND);
+        let last = account;
+        app.store
+            .write::<_, StoreError, _>(async move |tx| {
+                for number in first..last {
+                    let paid = i64::try_from(PAID_ACCOUNTS).unwrap_or(1);
+                    let account = tx.read(&ACCOUNTS, number % paid + 1).await?;
+                    let (account, details) = (account.as_ref(), serde_json::Map::new());
+                    tell(tx, News { kind: &ALERT_RAISED, account, details, now }).await?;
+                }
+                Ok(())
+            })
+            .await?;
+    }
 }
 
 /// A: about 1 KB that never changes, from the same libraries without anything of ours.
