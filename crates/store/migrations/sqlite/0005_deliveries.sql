@@ -127,6 +127,9 @@ CREATE TABLE balance_alerts (
   account_id INTEGER NOT NULL REFERENCES accounts (id)
 ) STRICT;
 CREATE INDEX balance_alerts_account_id ON balance_alerts (account_id);
+-- Those that mirror an account's two thresholds.
+CREATE UNIQUE INDEX balance_alerts_mirrored ON balance_alerts (account_id, kind)
+  WHERE origin = 'account';
 CREATE INDEX balance_alerts_forecast ON balance_alerts (account_id) WHERE kind = 'forecast';
 INSERT INTO balance_alerts
   (kind, value, hysteresis, channels, origin, raised, changed_at, account_id)
