@@ -141,11 +141,11 @@ pub fn outcomes(report: &Report) -> Vec<Outcome> {
         Limits::Postgres(_) => POSTGRES.as_slice(),
     };
     let mut outcomes: Vec<Outcome> = goals.iter().filter_map(|goal| goal.outcome(report)).collect();
-    if let Some(Deliveries { per_sec, of_made, .. }) = report.deliveries {
+    if let Some(Deliveries { per_sec, of_alone, .. }) = report.deliveries {
         let what = "webhook deliveries a second, beside payments";
         outcomes.push(Outcome::new(what, per_sec, Bound::AtLeast(EVENTS_PER_SEC)));
-        let what = "payments beside them ÷ beside the events undelivered";
-        outcomes.push(Outcome::new(what, of_made, Bound::AtLeast(0.9)));
+        let what = "payments beside them ÷ payments without";
+        outcomes.push(Outcome::new(what, of_alone, Bound::AtLeast(0.9)));
     }
     match (&report.limits, report.journal) {
         (Limits::Sqlite(_), Some(Journal { verified_per_sec, statement, .. })) => {
