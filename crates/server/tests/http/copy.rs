@@ -323,6 +323,9 @@ async fn long(entries: i64) -> Here {
 
 /// Whether a copy has come so far that it keeps servers away.
 fn is_marked(target: &TestDatabase) -> bool {
+    if target.file().is_some_and(|file| !file.exists()) {
+        return false;
+    }
     let schema = match target.kind() {
         Kind::Sqlite => "SELECT name FROM sqlite_schema WHERE name = 'settings'",
         Kind::Postgres => "SELECT 'yes' WHERE to_regclass('settings') IS NOT NULL",
@@ -363,7 +366,8 @@ async fn a_copy_that_is_killed_at_any_moment_goes_on_where_it_was() {
     }
     assert!(kills > 0);
     let ended = copy(source, &there);
-    if kills == ROUNDS || !ended.err.contains("is not empty") {
+    // It may have been killed between its last word and its end.
+    if !ended.err.contains("is not empty") {
         assert!(ended.well().contains("The copy is ready to be served."));
     }
     assert_same(&whole, &there);
