@@ -128,6 +128,11 @@ fn operators(
 }
 
 impl Attribute {
+    /// The names of the filter operators of this attribute; none when it cannot be filtered.
+    pub fn operator_names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.operators().map(|(name, _)| name)
+    }
+
     /// The filter operators of this attribute, by name; none when it cannot be filtered.
     pub(crate) fn operators(&self) -> impl Iterator<Item = (&'static str, Operator)> + use<> {
         let families: &[Family] = match self.kind {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use jsonapi::{Input, Resource, Value};
 use store::{Store, StoreError};
 use tokio::sync::{OnceCell, Semaphore};
@@ -33,6 +33,8 @@ pub struct Options {
     pub token_lifetime_secs: u32,
     /// How events are delivered.
     pub delivering: Delivering,
+    /// How long people stay signed in to the console.
+    pub staying: Staying,
     /// What the time is.
     pub clock: Clock,
     /// What makes uuids unlike those of others, which must be random: clock sequence and node
@@ -46,6 +48,7 @@ impl Default for Options {
             secret: None,
             token_lifetime_secs: 600,
             delivering: Delivering::default(),
+            staying: Staying::default(),
             clock: clock::system,
             uuid_seed: None,
         }
@@ -76,6 +79,21 @@ impl Default for Delivering {
     }
 }
 
+/// How long people stay signed in to the console.
+#[derive(Clone, Copy, Debug)]
+pub struct Staying {
+    /// Without a request.
+    pub idle: SignedDuration,
+    /// At all.
+    pub longest: SignedDuration,
+}
+
+impl Default for Staying {
+    fn default() -> Self {
+        Self { idle: SignedDuration::from_mins(30), longest: SignedDuration::from_hours(12) }
+    }
+}
+
 /// The application.
 #[derive(Debug)]
 pub struct App {
@@ -95,6 +113,8 @@ pub struct App {
     pub leaving: Arc<AtomicBool>,
     /// How events are delivered.
     pub delivering: Delivering,
+    /// How long people stay signed in to the console.
+    pub staying: Staying,
     outbound: OnceCell<Outbound>,
     cipher: Cipher,
     fingerprints: Fingerprints,
@@ -109,7 +129,7 @@ impl App {
     /// # Errors
     /// When the secret cannot be kept, or the system has no randomness to give.
     pub async fn new(store: Store, options: Options) -> anyhow::Result<Arc<Self>> {
-        let Options { secret, token_lifetime_secs, delivering, clock, uuid_seed } = options;
+        let Options { secret, token_lifetime_secs, delivering, staying, clock, uuid_seed } = options;
         let secret = match secret {
             Some(secret) => secret,
             None => kept_secret(&store).await?,
@@ -130,6 +150,7 @@ impl App {
             node: Uuid::new_v4().simple().to_string(),
             leaving: Arc::default(),
             delivering,
+            staying,
             outbound: OnceCell::new(),
             cipher: Cipher::new(&secret),
             fingerprints: Fingerprints::new(&secret),

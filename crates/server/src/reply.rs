@@ -27,6 +27,8 @@ pub struct Reply {
     pub confidential: bool,
     /// Whether `Vary` may be sent: not by refused tokens (contract, protocol 1.2).
     pub varies: bool,
+    /// `Cache-Control`, where it is not what follows from the tag.
+    pub kept: Option<&'static str>,
     /// Headers of single cases: `Allow`, `Retry-After`, `WWW-Authenticate`.
     pub headers: HeaderMap,
     /// The path pattern that answered, for metrics: one of a closed set.
@@ -46,6 +48,7 @@ impl Reply {
             tagged: false,
             confidential: false,
             varies: true,
+            kept: None,
             headers: HeaderMap::new(),
             route: "",
         }
@@ -96,6 +99,13 @@ impl Reply {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.insert(HeaderName::from_static(name), value);
         }
+        self
+    }
+
+    /// Says who may keep it for how long, as `Cache-Control` does.
+    #[must_use]
+    pub fn kept(mut self, directives: &'static str) -> Self {
+        self.kept = Some(directives);
         self
     }
 

@@ -11,13 +11,22 @@ use jsonapi::Error;
 use crate::api::ENDPOINTS;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::console;
 use crate::http::render_metrics;
+use crate::inside::Inside;
 use crate::reply::Reply;
 use crate::rest::{self, answer};
 use crate::{balances, journal, mail, openapi, payments, sign_in, timezones, webhooks};
 
-/// Every path that is served.
+/// Every path that is served: the API, and the console that asks it.
 pub fn router(app: &Arc<App>) -> Router {
+    let api = api_router(app);
+    let inside = Inside::new(api.clone());
+    api.merge(console::router(app, &inside))
+}
+
+/// The paths of the API, and of those who watch over it.
+pub fn api_router(app: &Arc<App>) -> Router {
     let simple: [(&str, SimpleHandler); 4] = [
         ("/healthz", |_, request| Box::pin(async move { healthz(&request) })),
         ("/readyz", |app, request| Box::pin(readyz(app, request))),

@@ -56,20 +56,27 @@ async fn attempt(app: &Arc<App>, mut request: Request) -> Result<String, ApiErro
     let kind = media_type(content_type).to_ascii_lowercase();
     let body = read_body(body).await?;
     let (name, password) = credentials(&kind, &body)?;
-    authenticate(app, info.address, &name, password).await
+    // The token is of this time: a password that changes from now on ends it.
+    let now = app.now();
+    let operator = authenticate(app, info.address, &name, password).await?;
+    issue(app, &operator, now)
 }
 
-async fn authenticate(
-    app: &Arc<App>,
+/// The operator of this name, who may come from this address and knows the password. Counts
+/// failures, and remembers where operators come from.
+///
+/// # Errors
+/// 401, 429, and 503 when too many passwords are being checked.
+pub async fn authenticate(
+    app: &App,
     address: IpAddr,
     name: &str,
     password: String,
-) -> Result<String, ApiError> {
+) -> Result<Operator, ApiError> {
     let turn = tokio::time::timeout(TURN_TIME_MAX, app.password_checks.acquire()).await;
     let _turn = turn.map_err(|_| ApiError::Overloaded)?;
     // Asked when it is this attempt's turn: guesses that come all at once are counted too.
     let attempt = app.throttle.attempt(&app.store, address, name).await?;
-    // The token is of this time: a password that changes from now on ends it.
     let now = app.now();
     if let Some(wait) = attempt.wait(now) {
         return Err(ApiError::TooManyRequests(wait.unsigned_abs()));
@@ -89,7 +96,7 @@ async fn authenticate(
     }
     attempt.succeeded().await?;
     note_address(app, &operator, address, now).await?;
-    issue(app, &operator, now)
+    Ok(operator)
 }
 
 /// Remembers where an operator has come from, and tells of an address that they have not come from

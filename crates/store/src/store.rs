@@ -12,6 +12,7 @@ use jsonapi::{Api, Include, Included, Listing, Record, Resource};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::console_sessions::{self, ConsoleSession};
 use crate::database::{Database, make_directory, path_of};
 use crate::error::{OpenError, StoreError};
 use crate::fetch::Needs;
@@ -362,6 +363,31 @@ impl Store {
         let operators = operators::all(&session).await;
         self.readers.give_back(session);
         operators
+    }
+
+    /// The session of the console with this key.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn console_session(&self, key: &str) -> Result<Option<ConsoleSession>, StoreError> {
+        let session = self.readers.take().await?;
+        let found = console_sessions::of_key(&session, key).await;
+        self.readers.give_back(session);
+        found
+    }
+
+    /// An operator's sessions of the console, the latest first.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn console_sessions(
+        &self,
+        operator: i64,
+    ) -> Result<Vec<ConsoleSession>, StoreError> {
+        let session = self.readers.take().await?;
+        let found = console_sessions::of_operator(&session, operator).await;
+        self.readers.give_back(session);
+        found
     }
 
     /// What was counted under these keys ([`Tx::count_failure`]); nothing for those without

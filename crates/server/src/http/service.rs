@@ -225,7 +225,7 @@ impl Asked {
         add(VARY, vary);
         let cached = if tag.is_some() { "max-age=0, private, must-revalidate" } else { "no-cache" };
         add(ETAG, tag.and_then(made));
-        add(CACHE_CONTROL, fixed(cached));
+        add(CACHE_CONTROL, fixed(reply.kept.unwrap_or(cached)));
         add(CONTENT_ENCODING, fixed("gzip").filter(|_| zipped));
         for (name, value) in &reply.headers {
             add(name.clone(), Some(value.clone()));

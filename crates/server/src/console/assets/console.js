@@ -1,0 +1,54 @@
+// What pages do beside what htmx does. Without scripts all of it works, only less conveniently.
+"use strict";
+
+const root = document.documentElement;
+const chosen = localStorage.getItem("theme");
+if (chosen) root.dataset.theme = chosen;
+
+addEventListener("click", async (event) => {
+  const hit = (selector) => event.target.closest(selector);
+  if (hit(".theme")) {
+    const dark = root.dataset.theme
+      ? root.dataset.theme === "dark"
+      : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    localStorage.setItem("theme", root.dataset.theme);
+    dispatchEvent(new Event("theme"));
+  }
+  const menu = hit(".menu");
+  if (menu) {
+    const open = document.getElementById("nav").classList.toggle("open");
+    menu.setAttribute("aria-expanded", String(open));
+  }
+  const copy = hit("[data-copies]");
+  if (copy) {
+    await navigator.clipboard.writeText(document.querySelector(copy.dataset.copies).textContent);
+    copy.textContent = "Copied";
+  }
+  const all = hit("[data-ticks]");
+  if (all) {
+    for (const box of document.querySelectorAll(all.dataset.ticks)) box.checked = all.checked;
+  }
+  // One open menu at a time, and none when somebody clicks elsewhere.
+  for (const open of document.querySelectorAll(".filters details[open]")) {
+    if (!open.contains(event.target)) open.open = false;
+  }
+});
+
+addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select");
+  if (event.key === "/" && !typing) {
+    const search = document.querySelector("input[type=search]");
+    if (search) {
+      event.preventDefault();
+      search.focus();
+    }
+  }
+  if (event.key === "Escape") {
+    const open = event.target.closest(".filters details[open]");
+    if (open) {
+      open.open = false;
+      open.querySelector("summary").focus();
+    }
+  }
+});

@@ -1,0 +1,436 @@
+//! The form of any resource: a field for each member that may be sent, with what the API says of
+//! it beside it.
+
+use hyper::header::{HeaderName, IF_MATCH};
+use hyper::{Method, StatusCode};
+use jsonapi::{Attribute, Kind, Relationship, Resource, Visibility};
+use serde_json::{Map, Value as Json, json};
+
+use askama::Template;
+
+use super::cells::{self, Member, is_long, listed};
+use super::page::{Frame, heading, html};
+use super::visit::{Page, Refusal, Visit, see_other};
+use crate::inside::Answer;
+use crate::reply::entity_tag;
+
+/// Names a write, so that a form that is sent twice is done once.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The fields that are none of the record's.
+const KEY_FIELD: &str = "form-key";
+const TAG_FIELD: &str = "form-tag";
+
+/// How a value is typed in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// On one line; the word is `inputmode`.
+    Line(&'static str),
+    /// On many lines.
+    Lines,
+    /// Never shown.
+    Secret,
+    /// One of these words.
+    Choice(Vec<String>),
+    /// Some of these words.
+    Words(Vec<(String, bool)>),
+    /// The id of a record of this type, which can be searched for.
+    Record(&'static str),
+}
+
+/// A field.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// The name on the wire.
+    pub name: &'static str,
+    /// What it is called.
+    pub label: String,
+    /// One sentence about it.
+    pub meaning: String,
+    /// How it is typed in.
+    pub input: Input,
+    /// What is in it.
+    pub value: String,
+    /// Whether it must be filled in.
+    pub is_required: bool,
+    /// What the API says of it.
+    pub errors: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "form.html")]
+struct Form {
+    frame: Frame,
+    heading: String,
+    meaning: &'static str,
+    action: String,
+    back: String,
+    fields: Vec<Field>,
+    /// What is wrong with no field in particular.
+    errors: Vec<String>,
+    key: String,
+    tag: String,
+    submit: &'static str,
+}
+
+/// What a form asks for.
+#[derive(Clone, Copy, Debug)]
+enum Write<'a> {
+    Create,
+    Update(&'a str),
+}
+
+/// The form that makes a record: fields are filled in with what the address says.
+///
+/// # Errors
+/// When the page cannot be written.
+pub fn new(visit: &Visit, resource: &'static Resource) -> Page {
+    let said = |name: &str| visit.param(name).map(str::to_owned);
+    let fields = fields(resource, false, |name| {
+        said(name).or_else(|| default(resource, name)).unwrap_or_default()
+    });
+    page(visit, resource, Write::Create, fields, &[], random_key()?, String::new(), StatusCode::OK)
+}
+
+/// The form that changes a record.
+///
+/// # Errors
+/// What the API refuses.
+pub async fn edit(visit: &Visit, resource: &'static Resource, id: &str) -> Page {
+    let answer = visit.get(&format!("/{}/{id}", resource.kind)).await?;
+    let record = answer.json();
+    let fields = fields(resource, true, |name| typed(resource, &record["data"], name));
+    let tag = entity_tag(&answer.body);
+    page(visit, resource, Write::Update(id), fields, &[], random_key()?, tag, StatusCode::OK)
+}
+
+/// Makes a record of what the form says.
+///
+/// # Errors
+/// What the API refuses, unless the form can show it.
+pub async fn create(visit: &Visit, resource: &'static Resource) -> Page {
+    let document = document(resource, None, visit, None);
+    let key = visit.field(KEY_FIELD).unwrap_or_default().to_owned();
+    let target = format!("/{}", resource.kind);
+    let headers = [(IDEMPOTENCY_KEY, key.as_str())];
+    let headers = if key.is_empty() { &headers[..0] } else { &headers[..] };
+    let answer = visit.send(Method::POST, &target, Some(&document), headers).await;
+    if answer.status.is_success() {
+        let record = answer.json();
+        // What is told only now has a page of its own.
+        if let Some(secret) = record["data"]["attributes"]["secret"].as_str() {
+            return super::show::secret(visit, resource, &record["data"], secret);
+        }
+        let id = record["data"]["id"].as_str().unwrap_or_default();
+        let member = resource.verbs.read && resource.verbs.update;
+        return Ok(see_other(&match visit.field("back") {
+            Some(back) if back.starts_with('/') && !back.starts_with("//") => back.to_owned(),
+            _ if member => format!("/{}/{id}", resource.kind),
+            _ => format!("/{}", resource.kind),
+        }));
+    }
+    let fields = fields(resource, false, |name| entered(visit, name));
+    refused(visit, resource, Write::Create, fields, answer, key, String::new())
+}
+
+/// Changes a record to what the form says.
+///
+/// # Errors
+/// What the API refuses, unless the form can show it.
+pub async fn update(visit: &Visit, resource: &'static Resource, id: &str) -> Page {
+    let target = format!("/{}/{id}", resource.kind);
+    let before = visit.get(&target).await?;
+    let tag = visit.field(TAG_FIELD).unwrap_or_default().to_owned();
+    let record = before.json();
+    let document = document(resource, Some(&record["data"]), visit, Some(id));
+    let headers = [(IF_MATCH, tag.as_str())];
+    let headers = if tag.is_empty() { &headers[..0] } else { &headers[..] };
+    let answer = visit.send(Method::PATCH, &target, Some(&document), headers).await;
+    if answer.status.is_success() {
+        return Ok(see_other(&target));
+    }
+    let fields = fields(resource, true, |name| entered(visit, name));
+    refused(visit, resource, Write::Update(id), fields, answer, String::new(), tag)
+}
+
+/// The form again, with what the API says of it.
+fn refused(
+    visit: &Visit,
+    resource: &'static Resource,
+    write: Write<'_>,
+    mut fields: Vec<Field>,
+    answer: Answer,
+    key: String,
+    tag: String,
+) -> Page {
+    let mut others = Vec::new();
+    for wrong in answer.errors() {
+        let about = wrong.member.as_deref();
+        match fields.iter_mut().find(|field| Some(field.name) == about) {
+            Some(field) => field.errors.push(wrong.message),
+            None if answer.status == StatusCode::PRECONDITION_FAILED => {
+                others.push(CHANGED_MEANWHILE.to_owned());
+            }
+            None => others.push(wrong.detail),
+        }
+    }
+    if others.is_empty() && fields.iter().all(|field| field.errors.is_empty()) {
+        return Err(Refusal::Told(answer));
+    }
+    page(visit, resource, write, fields, &others, key, tag, answer.status)
+}
+
+const CHANGED_MEANWHILE: &str = "Somebody else has changed this record since you opened the form. \
+                                 Nothing was saved: open it again to see how it is now.";
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one page, from four places")]
+fn page(
+    visit: &Visit,
+    resource: &'static Resource,
+    write: Write<'_>,
+    fields: Vec<Field>,
+    errors: &[String],
+    key: String,
+    tag: String,
+    status: StatusCode,
+) -> Page {
+    let collection = format!("/{}", resource.kind);
+    let name = heading(resource.kind);
+    let (title, action, back, submit) = match write {
+        Write::Create => {
+            (format!("New: {name}"), collection.clone(), collection, "Create")
+        }
+        Write::Update(id) => {
+            let member = format!("{collection}/{id}");
+            (format!("{name} #{id}: edit"), member.clone(), member, "Save")
+        }
+    };
+    let form = Form {
+        frame: visit.frame(title.clone()),
+        heading: title,
+        meaning: resource.meaning,
+        action,
+        back: visit.param("back").filter(|back| is_local(back)).map_or(back, str::to_owned),
+        fields,
+        errors: errors.to_vec(),
+        key,
+        tag,
+        submit,
+    };
+    Ok(html(status, &form)?)
+}
+
+/// Whether this leads to a page of the console.
+pub fn is_local(target: &str) -> bool {
+    target.starts_with('/') && !target.starts_with("//") && !target.contains('\\')
+}
+
+/// A name for one write.
+///
+/// # Errors
+/// When the system has no randomness to give.
+pub fn random_key() -> Result<String, Refusal> {
+    let mut random = [0_u8; 16];
+    getrandom::fill(&mut random)
+        .map_err(|error| crate::error::ApiError::Internal(error.into()))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The fields of a resource's form.
+pub fn fields(
+    resource: &'static Resource,
+    is_update: bool,
+    value: impl Fn(&str) -> String,
+) -> Vec<Field> {
+    let is_sent = |attribute: &&Attribute| {
+        attribute.on_the_wire()
+            && if is_update { attribute.updatable } else { attribute.creatable }
+    };
+    let of_relationship = |relationship: &'static Relationship| Field {
+        name: relationship.name,
+        label: heading(relationship.name),
+        meaning: Member::Relationship(relationship).meaning(),
+        input: Input::Record(relationship.kind),
+        value: value(relationship.name),
+        is_required: relationship.required,
+        errors: Vec::new(),
+    };
+    let of_attribute = |attribute: &'static Attribute| {
+        let value = value(attribute.name);
+        Field {
+            name: attribute.name,
+            label: heading(attribute.name),
+            meaning: attribute.meaning.to_owned(),
+            input: input(attribute, &value),
+            value,
+            is_required: attribute.required,
+            errors: Vec::new(),
+        }
+    };
+    let relationships = resource
+        .relationships
+        .iter()
+        .filter(|link| if is_update { link.updatable } else { link.creatable });
+    // Whose it is comes first: the rest depends on it.
+    let (required, others): (Vec<_>, Vec<_>) = relationships.partition(|link| link.required);
+    required
+        .into_iter()
+        .map(of_relationship)
+        .chain(resource.attributes.iter().filter(is_sent).map(of_attribute))
+        .chain(others.into_iter().map(of_relationship))
+        .collect()
+}
+
+fn input(attribute: &Attribute, value: &str) -> Input {
+    let chosen: Vec<&str> = value.split_whitespace().collect();
+    let choice = |words: Vec<String>| {
+        let none = if attribute.never_null() { None } else { Some(String::new()) };
+        Input::Choice(none.into_iter().chain(words).collect())
+    };
+    match attribute.kind {
+        _ if attribute.visibility == Visibility::WriteOnly => Input::Secret,
+        Kind::Boolean => choice(vec!["yes".to_owned(), "no".to_owned()]),
+        Kind::Enumeration(words) => choice(words.iter().map(|word| (*word).to_owned()).collect()),
+        Kind::Integer { listed, .. } if !listed.is_empty() => {
+            choice(listed.iter().map(ToString::to_string).collect())
+        }
+        Kind::Words(words) => Input::Words(
+            words.iter().map(|word| ((*word).to_owned(), chosen.contains(word))).collect(),
+        ),
+        Kind::Integer { .. } => Input::Line("numeric"),
+        Kind::Decimal => Input::Line("decimal"),
+        Kind::Text if is_long(attribute) => Input::Lines,
+        _ => Input::Line("text"),
+    }
+}
+
+/// What a new record has of an attribute that nobody sends, as a form shows it.
+fn default(resource: &Resource, name: &str) -> Option<String> {
+    let position = resource.attribute(name)?;
+    match &resource.defaults()[position] {
+        jsonapi::Value::Bool(yes) => Some(if *yes { "yes" } else { "no" }.to_owned()),
+        jsonapi::Value::Int(int) => Some(int.to_string()),
+        jsonapi::Value::Decimal(decimal) => Some(decimal.to_string()),
+        jsonapi::Value::Text(text) => Some(text.to_string()),
+        _ => None,
+    }
+}
+
+/// What a record has of a member, as a form takes it.
+fn typed(resource: &Resource, record: &Json, name: &str) -> String {
+    if resource.relationship(name).is_some() {
+        let id = record["relationships"][name]["data"]["id"].as_str();
+        return id.unwrap_or_default().to_owned();
+    }
+    match &record["attributes"][name] {
+        Json::Null => String::new(),
+        Json::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
+        Json::String(text) => text.clone(),
+        Json::Array(values) => listed(values),
+        other => other.to_string(),
+    }
+}
+
+/// What the form has in a field; words are ticked one by one.
+fn entered(visit: &Visit, name: &str) -> String {
+    let values: Vec<&str> =
+        visit.form.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect();
+    values.join(" ")
+}
+
+/// The document of what the form says: everything that is filled in, or what differs from the
+/// record before.
+fn document(
+    resource: &'static Resource,
+    before: Option<&Json>,
+    visit: &Visit,
+    id: Option<&str>,
+) -> Json {
+    let (mut attributes, mut relationships) = (Map::new(), Map::new());
+    for field in fields(resource, before.is_some(), |name| entered(visit, name)) {
+        let is_listed = matches!(field.input, Input::Words(_));
+        // A field that the form does not have is left alone; of ticks, none is an answer.
+        let is_there = visit.form.iter().any(|(key, _)| key == field.name)
+            || (is_listed && visit.field(&format!("{}-shown", field.name)).is_some());
+        let was = before.map(|record| typed(resource, record, field.name));
+        let is_same = was.as_deref().map_or(field.value.is_empty(), |was| {
+            was == field.value || field.value.replace("\r\n", "\n") == was
+        });
+        if !is_there || is_same {
+            continue;
+        }
+        if resource.relationship(field.name).is_some() {
+            let Input::Record(kind) = field.input else { continue };
+            let id = field.value.trim();
+            let data = if id.is_empty() { Json::Null } else { json!({"type": kind, "id": id}) };
+            relationships.insert(field.name.to_owned(), json!({ "data": data }));
+        } else if let Some(position) = resource.attribute(field.name) {
+            let sent = wire(&resource.attributes[position], &field.value);
+            attributes.insert(field.name.to_owned(), sent);
+        }
+    }
+    let mut data = Map::new();
+    data.insert("type".to_owned(), resource.kind.into());
+    if let Some(id) = id {
+        data.insert("id".to_owned(), id.into());
+    }
+    data.insert("attributes".to_owned(), attributes.into());
+    if !relationships.is_empty() {
+        data.insert("relationships".to_owned(), relationships.into());
+    }
+    json!({ "data": data })
+}
+
+/// A field's text as the API takes it. Numbers stay text, which it reads exactly.
+fn wire(attribute: &Attribute, text: &str) -> Json {
+    let words = || text.split([' ', ',', '\n', '\r']).filter(|word| !word.is_empty());
+    match attribute.kind {
+        Kind::Words(_) => words().map(Json::from).collect(),
+        Kind::IdList => {
+            let ids = words().map(|word| word.parse::<i64>().map_or(word.into(), Json::from));
+            let ids: Vec<Json> = ids.collect();
+            if ids.is_empty() { Json::Null } else { ids.into() }
+        }
+        Kind::Text if attribute.never_null() => text.replace("\r\n", "\n").into(),
+        _ if text.trim().is_empty() => Json::Null,
+        Kind::Boolean => Json::Bool(text == "yes"),
+        Kind::Text => text.replace("\r\n", "\n").into(),
+        _ => text.trim().into(),
+    }
+}
+
+/// Records of a type whose name or id begins with what somebody types, as choices of a field.
+///
+/// # Errors
+/// What the API refuses.
+pub async fn suggest(visit: &Visit, resource: &'static Resource) -> Page {
+    const CHOICES: &str = "10";
+    let typed = visit.query.iter().find(|(key, _)| key != "page[size]").map(|(_, value)| value);
+    let typed = typed.map_or("", |text| text.trim());
+    let name = ["name", "email", "host", "url"].into_iter().find(|name| {
+        let attribute = resource.attribute(name).map(|at| &resource.attributes[at]);
+        attribute.is_some_and(|attribute| attribute.filterable)
+    });
+    let mut pairs = vec![("page[size]", CHOICES)];
+    let filter;
+    if let (Some(name), false) = (name, typed.is_empty()) {
+        filter = format!("filter[{name}_cont]");
+        pairs.push((&filter, typed));
+    }
+    let target = format!("/{}?{}", resource.kind, super::visit::query(pairs));
+    let document = visit.get(&target).await?.json();
+    let records = document["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let choices = records
+        .iter()
+        .map(|record| {
+            let id = record["id"].as_str().unwrap_or_default().to_owned();
+            (id, cells::title(record))
+        })
+        .collect();
+    Ok(html(StatusCode::OK, &Choices { choices })?)
+}
+
+#[derive(Template)]
+#[template(path = "choices.html")]
+struct Choices {
+    choices: Vec<(String, String)>,
+}

@@ -1,0 +1,214 @@
+//! A request to the console: who sent it, what their form says, and the API that answers it.
+//!
+//! Pages know no rules: what they show and change goes through the same router, operations and
+//! refusals as any client's requests, inside the process.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use hyper::header::HeaderName;
+use hyper::{HeaderMap, Method, StatusCode};
+use serde_json::Value;
+
+use super::page::{self, Frame};
+use super::session::{Visitor, visitor};
+use crate::app::App;
+use crate::error::ApiError;
+use crate::http::read_body;
+use crate::inside::{Answer, Inside};
+use crate::reply::Reply;
+
+/// The header by which htmx asks for a part of a page.
+const FRAGMENT: &str = "hx-request";
+/// The header that carries the forms' token where there is no form.
+pub const CSRF_HEADER: &str = "x-csrf-token";
+/// The field that carries it.
+pub const CSRF_FIELD: &str = "csrf";
+
+/// What all pages are made from.
+#[derive(Clone, Debug)]
+pub struct Console {
+    /// Everything that requests share.
+    pub app: Arc<App>,
+    /// The API.
+    pub inside: Inside,
+}
+
+/// A request by somebody signed in.
+#[derive(Debug)]
+pub struct Visit {
+    /// What pages are made from.
+    pub console: Console,
+    /// Who.
+    pub visitor: Visitor,
+    /// The method: `GET` or `POST`.
+    pub method: Method,
+    /// The path.
+    pub path: String,
+    /// The query's pairs, in their order.
+    pub query: Vec<(String, String)>,
+    /// The form's pairs, in their order.
+    pub form: Vec<(String, String)>,
+    /// Whether a part of a page is wanted, not all of it.
+    pub is_fragment: bool,
+}
+
+/// Why there is no page.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Nobody is signed in.
+    SignIn {
+        /// Where they wanted to go.
+        next: String,
+        /// Whether a script asks.
+        is_fragment: bool,
+    },
+    /// The form did not come from a page of ours.
+    Forged,
+    /// The API says so.
+    Told(Answer),
+    /// Something else is wrong.
+    Api(ApiError),
+}
+
+impl<E: Into<ApiError>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self::Api(error.into())
+    }
+}
+
+/// What a page is, or why there is none.
+pub type Page = Result<Reply, Refusal>;
+
+impl Visit {
+    /// Lets somebody in who is signed in, and whose form is one of ours.
+    ///
+    /// # Errors
+    /// When they are not, or the request cannot be read.
+    pub async fn admit(console: Console, request: Request) -> Result<Self, Refusal> {
+        let is_fragment = request.headers().contains_key(FRAGMENT);
+        let Some(visitor) = visitor(&console.app, &request).await? else {
+            return Err(Refusal::SignIn { next: wanted(&request), is_fragment });
+        };
+        let (parts, body) = request.into_parts();
+        let mut visit = Self {
+            console,
+            visitor,
+            path: parts.uri.path().to_owned(),
+            query: pairs(parts.uri.query().unwrap_or_default().as_bytes()),
+            method: parts.method,
+            form: Vec::new(),
+            is_fragment,
+        };
+        match visit.method {
+            Method::GET | Method::HEAD => {}
+            Method::POST => {
+                // A token in the header is looked at before the body is read.
+                let by_header = visit.came_from_us(&parts.headers)?;
+                visit.form = pairs(&read_body(body).await?);
+                let sent = visit.field(CSRF_FIELD).is_some_and(|token| visit.visitor.sent(token));
+                if !by_header && !sent {
+                    return Err(Refusal::Forged);
+                }
+            }
+            _ => return Err(ApiError::method_not_allowed(&visit.method, "GET, HEAD, POST").into()),
+        }
+        Ok(visit)
+    }
+
+    /// Whether the header carries our token. Another site's request is refused by what browsers
+    /// say of it, token or not.
+    fn came_from_us(&self, headers: &HeaderMap) -> Result<bool, Refusal> {
+        if !is_same_site(headers) {
+            return Err(Refusal::Forged);
+        }
+        let token = headers.get(CSRF_HEADER).and_then(|token| token.to_str().ok());
+        Ok(token.is_some_and(|token| self.visitor.sent(token)))
+    }
+
+    /// Whether the request changes something.
+    #[must_use]
+    pub fn posts(&self) -> bool {
+        self.method == Method::POST
+    }
+
+    /// A field of the form.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        last(&self.form, name)
+    }
+
+    /// A parameter of the query.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        last(&self.query, name)
+    }
+
+    /// The frame of a page with this title.
+    #[must_use]
+    pub fn frame(&self, title: impl Into<String>) -> Frame {
+        Frame::of(self, title.into())
+    }
+
+    /// What the API answers to a `GET` of this path below its prefix.
+    ///
+    /// # Errors
+    /// Whatever it refuses.
+    pub async fn get(&self, target: &str) -> Result<Answer, Refusal> {
+        let answer = self.send(Method::GET, target, None, &[]).await;
+        if answer.status.is_success() { Ok(answer) } else { Err(Refusal::Told(answer)) }
+    }
+
+    /// What the API answers, whatever it is.
+    pub async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        body: Option<&Value>,
+        headers: &[(HeaderName, &str)],
+    ) -> Answer {
+        self.console.inside.ask(&self.visitor.caller, method, target, body, headers).await
+    }
+}
+
+/// Whether browsers say that the request comes from a page of this very site, or say nothing.
+#[must_use]
+pub fn is_same_site(headers: &HeaderMap) -> bool {
+    match headers.get("sec-fetch-site") {
+        Some(site) => site == "same-origin" || site == "none",
+        None => true,
+    }
+}
+
+fn last<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let found = pairs.iter().rev().find(|(key, _)| key == name);
+    found.map(|(_, value)| value.as_str())
+}
+
+/// The pairs of a form or a query.
+#[must_use]
+pub fn pairs(text: &[u8]) -> Vec<(String, String)> {
+    form_urlencoded::parse(text).into_owned().collect()
+}
+
+/// A query of these pairs.
+#[must_use]
+pub fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+/// Where somebody wanted to go who must sign in first.
+fn wanted(request: &Request) -> String {
+    if request.method() != Method::GET {
+        return "/".to_owned();
+    }
+    request.uri().path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string)
+}
+
+/// Sends the browser elsewhere, to look.
+#[must_use]
+pub fn see_other(target: &str) -> Reply {
+    let mut reply = Reply::no_content().at(target.to_owned());
+    reply.status = StatusCode::SEE_OTHER;
+    page::guarded(reply)
+}
