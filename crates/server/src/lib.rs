@@ -30,6 +30,7 @@ pub mod error;
 pub mod events;
 pub mod forecasts;
 pub mod http;
+pub mod inside;
 pub mod invoice_templates;
 pub mod jobs;
 pub mod journal;

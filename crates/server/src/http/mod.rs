@@ -21,5 +21,5 @@ pub use metrics::{
 };
 pub use outbound::{Answer, Outbound, Unanswered};
 pub use proxies::RequestInfo;
-pub use service::{ResponseBody, Service};
+pub use service::{ResponseBody, Service, guarded};
 pub use stream::Source;

@@ -81,8 +81,11 @@ impl Service {
     /// Serves `router` and answers for it when it panics.
     #[must_use]
     pub fn new(router: Router, trusted_proxies: &[IpNet]) -> Self {
-        let router = router.layer(CatchPanicLayer::custom(panicked));
-        Self { router, trusted_proxies: trusted_proxies.into(), leaving: Arc::default() }
+        Self {
+            router: guarded(router),
+            trusted_proxies: trusted_proxies.into(),
+            leaving: Arc::default(),
+        }
     }
 
     /// Asks each client to come on a new connection next time, once `leaving` is true: a balancer
@@ -156,6 +159,11 @@ impl Service {
         let reply = response.extensions_mut().remove::<Reply>();
         reply.unwrap_or_else(|| Reply::from(ApiError::Internal(anyhow::anyhow!("no reply"))))
     }
+}
+
+/// A router whose panics are answered with 500.
+pub fn guarded(router: Router) -> Router {
+    router.layer(CatchPanicLayer::custom(panicked))
 }
 
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response<Body> {

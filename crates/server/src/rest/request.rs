@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::http::{RequestInfo, accepts, check_content_type, list_header, read_body};
+use crate::inside::Admitted;
 use crate::reply::{entity_tag, tag_list_names};
 
 /// The request header that names a write (the HTTPAPI working group's Idempotency-Key draft).
@@ -41,10 +42,13 @@ pub struct Call {
     pub(super) idempotency_key: Option<String>,
     /// Path and query as sent, but for the token.
     pub(super) target: String,
+    /// Whether a write is only tried: it is answered, and leaves nothing.
+    pub(super) is_trial: bool,
 }
 
 impl Call {
-    /// Admits a request: its query can be read and its token is good. The body comes apart: it
+    /// Admits a request: its query can be read, and its token is good or the process itself has
+    /// made it. The body comes apart: it
     /// is read later, if at all.
     ///
     /// # Errors
@@ -52,18 +56,12 @@ impl Call {
     pub async fn admit(app: &Arc<App>, mut request: Request) -> Result<(Self, Body), ApiError> {
         let info = RequestInfo::take(&mut request);
         let params = Params::parse(request.uri().query().unwrap_or_default())?;
-        let (parts, body) = request.into_parts();
-        let header = parts.headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok());
-        let last_word = header.and_then(|header| header.split_whitespace().next_back());
-        let token = params.token().or(last_word);
-        let claims = token.and_then(|token| app.tokens.read(token, app.now()));
-        let claims = claims.ok_or(ApiError::Unauthorized)?;
-        let admitted = app.operators.admit(&app.store, claims, info.address).await?;
-        let operator = admitted.map_err(|_| ApiError::Unauthorized)?;
-        let caller = Caller {
-            operator: Some(operator),
-            address: Some(info.address),
-            request_id: Some(info.request_id),
+        let (mut parts, body) = request.into_parts();
+        let admitted = parts.extensions.remove::<Admitted>();
+        let is_trial = admitted.as_ref().is_some_and(|admitted| admitted.is_trial);
+        let caller = match admitted {
+            Some(admitted) => admitted.caller,
+            None => authenticate(app, &parts.headers, &params, &info).await?,
         };
         let base = Base(info.origin + app.store.api().prefix);
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
@@ -77,6 +75,7 @@ impl Call {
             base,
             target: idempotency_key.as_ref().map(|_| target(&parts.uri)).unwrap_or_default(),
             idempotency_key,
+            is_trial,
         };
         Ok((call, body))
     }
@@ -123,6 +122,27 @@ impl Call {
         let list = list_header(&self.headers, &IF_MATCH).map(Cow::into_owned);
         Precondition { list, base: self.base.clone(), query }
     }
+}
+
+/// Whose token the request carries, in its query or its header.
+async fn authenticate(
+    app: &App,
+    headers: &HeaderMap,
+    params: &Params,
+    info: &RequestInfo,
+) -> Result<Caller, ApiError> {
+    let header = headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok());
+    let last_word = header.and_then(|header| header.split_whitespace().next_back());
+    let token = params.token().or(last_word);
+    let claims = token.and_then(|token| app.tokens.read(token, app.now()));
+    let claims = claims.ok_or(ApiError::Unauthorized)?;
+    let admitted = app.operators.admit(&app.store, claims, info.address).await?;
+    let operator = admitted.map_err(|_| ApiError::Unauthorized)?;
+    Ok(Caller {
+        operator: Some(operator),
+        address: Some(info.address),
+        request_id: Some(info.request_id.clone()),
+    })
 }
 
 /// The key that names the write, if one was sent.

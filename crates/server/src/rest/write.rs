@@ -25,6 +25,20 @@ struct Repeatable {
     now: Timestamp,
 }
 
+/// Why nothing is kept of a write that was only tried.
+#[derive(Debug)]
+enum Tried {
+    /// It would have been answered like this.
+    Done(Reply),
+    Refused(ApiError),
+}
+
+impl From<StoreError> for Tried {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
 impl Call {
     /// Runs a write and answers it. `target` is the record that it is going to change, where the
     /// request names one. `operation` and `answer` may run more than once ([`store::Store::write`]).
@@ -32,6 +46,8 @@ impl Call {
     /// With an `Idempotency-Key`, the answer is kept in the write's own transaction, and the same
     /// request gets it again without another effect. So do refusals by the operation; what fails
     /// before it, or for want of the database, may be tried again under the same key.
+    ///
+    /// A trial ends the operation with an error, so that nothing of it is kept.
     ///
     /// # Errors
     /// The operation's own; 422 when the key has named another request before.
@@ -48,6 +64,19 @@ impl Call {
         A: Fn(T) -> Reply + Send + 'static,
     {
         let store = &self.app.store;
+        if self.is_trial {
+            let needs = Needs { target, answer: None };
+            return match store
+                .write_with(needs, async move |tx: &mut Tx| {
+                    let done = operation(tx).await.map_err(Tried::Refused)?;
+                    Err::<Reply, _>(Tried::Done(answer(done)))
+                })
+                .await
+            {
+                Ok(reply) | Err(Tried::Done(reply)) => Ok(reply),
+                Err(Tried::Refused(error)) => Err(error),
+            };
+        }
         let Some(key) = &self.idempotency_key else {
             let needs = Needs { target, answer: None };
             return Ok(answer(store.write_with(needs, operation).await?));

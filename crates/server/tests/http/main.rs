@@ -32,6 +32,7 @@ mod generated;
 mod hostile;
 mod idempotency;
 mod import;
+mod inside;
 mod invoice_templates;
 mod jobs;
 mod journal;
