@@ -129,7 +129,8 @@ impl App {
     /// # Errors
     /// When the secret cannot be kept, or the system has no randomness to give.
     pub async fn new(store: Store, options: Options) -> anyhow::Result<Arc<Self>> {
-        let Options { secret, token_lifetime_secs, delivering, staying, clock, uuid_seed } = options;
+        let Options { secret, token_lifetime_secs, delivering, staying, clock, uuid_seed } =
+            options;
         let secret = match secret {
             Some(secret) => secret,
             None => kept_secret(&store).await?,

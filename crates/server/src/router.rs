@@ -10,8 +10,8 @@ use jsonapi::Error;
 
 use crate::api::ENDPOINTS;
 use crate::app::App;
-use crate::error::ApiError;
 use crate::console;
+use crate::error::ApiError;
 use crate::http::render_metrics;
 use crate::inside::Inside;
 use crate::reply::Reply;

@@ -22,8 +22,7 @@ pub struct ConsoleSession {
     pub seen_at: Timestamp,
 }
 
-const SELECT: &str =
-    "SELECT key, operator_id, address, started_at, seen_at FROM console_sessions";
+const SELECT: &str = "SELECT key, operator_id, address, started_at, seen_at FROM console_sessions";
 
 fn console_session(row: Row<'_>) -> Result<ConsoleSession, StoreError> {
     Ok(ConsoleSession {

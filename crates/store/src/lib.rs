@@ -6,6 +6,7 @@
 //! has statements of its own. [`yeti`] reads another program's database, for imports.
 
 mod condition;
+mod console_sessions;
 mod copy;
 mod database;
 mod error;
@@ -19,7 +20,6 @@ mod listing;
 mod lookups;
 mod mark;
 mod migrations;
-mod console_sessions;
 mod operator_addresses;
 mod operators;
 mod outbox;
@@ -36,6 +36,7 @@ mod work;
 mod writing;
 pub mod yeti;
 
+pub use console_sessions::ConsoleSession;
 pub use copy::{Compared, Copy, CopyError};
 pub use database::Database;
 pub use error::{OpenError, StoreError};
@@ -43,7 +44,6 @@ pub use fetch::{Needs, Target};
 pub use first_answers::FirstAnswer;
 pub use jsonapi::Listing;
 pub use listing::Reading;
-pub use console_sessions::ConsoleSession;
 pub use operator_addresses::Coming;
 pub use operators::{NewOperator, Operator};
 pub use outbox::{Backlog, Left, Line};

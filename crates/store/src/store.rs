@@ -380,10 +380,7 @@ impl Store {
     ///
     /// # Errors
     /// When the statement fails.
-    pub async fn console_sessions(
-        &self,
-        operator: i64,
-    ) -> Result<Vec<ConsoleSession>, StoreError> {
+    pub async fn console_sessions(&self, operator: i64) -> Result<Vec<ConsoleSession>, StoreError> {
         let session = self.readers.take().await?;
         let found = console_sessions::of_operator(&session, operator).await;
         self.readers.give_back(session);

@@ -142,8 +142,7 @@ impl Member {
 #[must_use]
 pub fn is_long(attribute: &Attribute) -> bool {
     const LONG: [&str; 6] = ["body", "notes", "description", "hash", "data", "response"];
-    matches!(attribute.kind, Kind::Text)
-        && LONG.iter().any(|end| attribute.name.ends_with(end))
+    matches!(attribute.kind, Kind::Text) && LONG.iter().any(|end| attribute.name.ends_with(end))
 }
 
 fn value(attribute: &Attribute, json: &Json, chars_max: usize) -> Cell {

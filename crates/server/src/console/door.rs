@@ -1,13 +1,13 @@
 //! Signing in and out.
 
-use axum::extract::Request;
 use askama::Template;
+use axum::extract::Request;
 use hyper::{Method, StatusCode};
 use store::{StoreError, Tx};
 
 use super::cells::moment;
 use super::page::{Frame, html, signed_out};
-use super::session::{begin, visitor};
+use super::session::{Claimed, begin, visitor};
 use super::visit::{Console, Page, Refusal, Visit, is_same_site, pairs, see_other};
 use crate::error::ApiError;
 use crate::http::{RequestInfo, read_body};
@@ -28,7 +28,7 @@ struct SignIn {
 /// # Errors
 /// When the request cannot be read, or comes from another site.
 pub async fn sign_in(console: Console, mut request: Request) -> Page {
-    let is_in = visitor(&console.app, &request).await?.is_some();
+    let is_in = visitor(&console.app, Claimed::by(&request)).await?.is_some();
     let query = pairs(request.uri().query().unwrap_or_default().as_bytes());
     let next = target(&query);
     match *request.method() {

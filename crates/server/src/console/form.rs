@@ -196,9 +196,7 @@ fn page(
     let collection = format!("/{}", resource.kind);
     let name = heading(resource.kind);
     let (title, action, back, submit) = match write {
-        Write::Create => {
-            (format!("New: {name}"), collection.clone(), collection, "Create")
-        }
+        Write::Create => (format!("New: {name}"), collection.clone(), collection, "Create"),
         Write::Update(id) => {
             let member = format!("{collection}/{id}");
             (format!("{name} #{id}: edit"), member.clone(), member, "Save")
@@ -230,8 +228,7 @@ pub fn is_local(target: &str) -> bool {
 /// When the system has no randomness to give.
 pub fn random_key() -> Result<String, Refusal> {
     let mut random = [0_u8; 16];
-    getrandom::fill(&mut random)
-        .map_err(|error| crate::error::ApiError::Internal(error.into()))?;
+    getrandom::fill(&mut random).map_err(|error| crate::error::ApiError::Internal(error.into()))?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -242,8 +239,7 @@ pub fn fields(
     value: impl Fn(&str) -> String,
 ) -> Vec<Field> {
     let is_sent = |attribute: &&Attribute| {
-        attribute.on_the_wire()
-            && if is_update { attribute.updatable } else { attribute.creatable }
+        attribute.on_the_wire() && if is_update { attribute.updatable } else { attribute.creatable }
     };
     let of_relationship = |relationship: &'static Relationship| Field {
         name: relationship.name,

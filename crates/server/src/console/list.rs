@@ -238,10 +238,7 @@ fn api_target(visit: &Visit, resource: &'static Resource, members: &[Member]) ->
 }
 
 /// `fields` and `include` that answer these members and no more.
-pub fn fields(
-    resource: &'static Resource,
-    members: &[Member],
-) -> ((String, String), String) {
+pub fn fields(resource: &'static Resource, members: &[Member]) -> ((String, String), String) {
     let names: Vec<&str> = members.iter().map(Member::name).collect();
     let fields = (format!("fields[{}]", resource.kind), names.join(","));
     let related = members.iter().filter_map(|member| match member {

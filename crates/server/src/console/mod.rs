@@ -18,7 +18,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use hyper::Method;
-use jsonapi::{Error, Resource};
+use jsonapi::Resource;
 
 use self::visit::{Console, Page, Refusal, Visit};
 use crate::api::ENDPOINTS;
@@ -98,7 +98,9 @@ impl Pages {
         self.add(&root, move |visit| async move {
             match visit.method {
                 Method::POST if verbs.create => form::create(&visit, resource).await,
-                Method::POST => Err(ApiError::method_not_allowed(&visit.method, "GET, HEAD").into()),
+                Method::POST => {
+                    Err(ApiError::method_not_allowed(&visit.method, "GET, HEAD").into())
+                }
                 _ => list::list(&visit, resource).await,
             }
         });
@@ -106,13 +108,18 @@ impl Pages {
             form::suggest(&visit, resource).await
         });
         if verbs.create {
-            self.add(&format!("{root}/new"), move |visit| async move { form::new(&visit, resource) });
+            self.add(
+                &format!("{root}/new"),
+                move |visit| async move { form::new(&visit, resource) },
+            );
         }
         self.add(&format!("{root}/{{id}}"), move |visit| async move {
             let id = id_of(&visit);
             match visit.method {
                 Method::POST if verbs.update => form::update(&visit, resource, &id).await,
-                Method::POST => Err(ApiError::method_not_allowed(&visit.method, "GET, HEAD").into()),
+                Method::POST => {
+                    Err(ApiError::method_not_allowed(&visit.method, "GET, HEAD").into())
+                }
                 _ => show::show(&visit, resource, &id).await,
             }
         });

@@ -176,10 +176,7 @@ pub fn html(status: StatusCode, template: &impl Template) -> Result<Reply, ApiEr
 /// A reply that belongs to one person, and that nothing from elsewhere may get into.
 #[must_use]
 pub fn guarded(reply: Reply) -> Reply {
-    reply
-        .with_header("content-security-policy", POLICY)
-        .kept("no-store")
-        .unvaried()
+    reply.with_header("content-security-policy", POLICY).kept("no-store").unvaried()
 }
 
 #[derive(Template)]

@@ -109,14 +109,29 @@ pub async fn begin(
     Ok(Begun { cookie })
 }
 
+/// What a request says of who sent it.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    cookie: String,
+    info: RequestInfo,
+}
+
+impl Claimed {
+    /// What this request says; `None` without a cookie.
+    #[must_use]
+    pub fn by(request: &Request) -> Option<Self> {
+        let cookie = cookie(request.headers())?.to_owned();
+        Some(Self { cookie, info: request.extensions().get::<RequestInfo>()?.clone() })
+    }
+}
+
 /// Who sent the request, if they are signed in.
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub async fn visitor(app: &App, request: &Request) -> Result<Option<Visitor>, StoreError> {
-    let Some(cookie) = cookie(request.headers()) else { return Ok(None) };
-    let Some(info) = request.extensions().get::<RequestInfo>() else { return Ok(None) };
-    let key = key_of(cookie);
+pub async fn visitor(app: &App, claimed: Option<Claimed>) -> Result<Option<Visitor>, StoreError> {
+    let Some(Claimed { cookie, info }) = claimed else { return Ok(None) };
+    let key = key_of(&cookie);
     let Some(session) = app.store.console_session(&key).await? else { return Ok(None) };
     let now = app.now();
     let Staying { idle, longest } = app.staying;
@@ -144,9 +159,9 @@ pub async fn visitor(app: &App, request: &Request) -> Result<Option<Visitor>, St
     let caller = Caller {
         operator: Some(Arc::clone(&operator)),
         address: Some(info.address),
-        request_id: Some(info.request_id.clone()),
+        request_id: Some(info.request_id),
     };
-    Ok(Some(Visitor { caller, operator, key, csrf, origin: info.origin.clone() }))
+    Ok(Some(Visitor { caller, operator, key, csrf, origin: info.origin }))
 }
 
 impl Visitor {

@@ -175,11 +175,7 @@ pub async fn show(visit: &Visit, resource: &'static Resource, id: &str) -> Page 
 ///
 /// # Errors
 /// What the API refuses.
-pub async fn whole(
-    visit: &Visit,
-    resource: &'static Resource,
-    id: &str,
-) -> Result<Json, Refusal> {
+pub async fn whole(visit: &Visit, resource: &'static Resource, id: &str) -> Result<Json, Refusal> {
     let members: Vec<Member> = Member::all(resource).collect();
     let (fields, include) = fields(resource, &members);
     let mut pairs = vec![(fields.0.as_str(), fields.1.as_str())];
@@ -239,11 +235,7 @@ pub fn belongings(resource: &Resource, id: &str) -> Vec<Belonging> {
 ///
 /// # Errors
 /// What the API refuses.
-pub async fn changes(
-    visit: &Visit,
-    resource: &Resource,
-    id: &str,
-) -> Result<Vec<Change>, Refusal> {
+pub async fn changes(visit: &Visit, resource: &Resource, id: &str) -> Result<Vec<Change>, Refusal> {
     if !resource.audited || resource.self_link != SelfLink::Member {
         return Ok(Vec::new());
     }

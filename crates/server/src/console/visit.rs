@@ -11,7 +11,7 @@ use hyper::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 
 use super::page::{self, Frame};
-use super::session::{Visitor, visitor};
+use super::session::{Claimed, Visitor, visitor};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::read_body;
@@ -87,7 +87,7 @@ impl Visit {
     /// When they are not, or the request cannot be read.
     pub async fn admit(console: Console, request: Request) -> Result<Self, Refusal> {
         let is_fragment = request.headers().contains_key(FRAGMENT);
-        let Some(visitor) = visitor(&console.app, &request).await? else {
+        let Some(visitor) = visitor(&console.app, Claimed::by(&request)).await? else {
             return Err(Refusal::SignIn { next: wanted(&request), is_fragment });
         };
         let (parts, body) = request.into_parts();
