@@ -38,6 +38,7 @@ pub mod mail;
 pub mod notifications;
 pub mod openapi;
 pub mod outbox;
+pub mod overview;
 pub mod payments;
 pub mod progress;
 pub mod reply;

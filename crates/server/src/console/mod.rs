@@ -5,8 +5,10 @@
 
 mod assets;
 mod cells;
+mod dashboard;
 mod door;
 mod form;
+mod known;
 mod list;
 mod page;
 mod session;
@@ -30,7 +32,7 @@ use crate::rest::answer;
 
 /// Every page.
 pub fn router(app: &Arc<App>, inside: &Inside) -> Router {
-    let console = Console { app: Arc::clone(app), inside: inside.clone() };
+    let console = Console::new(app, inside);
     let mut pages = Pages { router: Router::new(), console };
     pages.router = answer(pages.router, app, assets::PATH.to_owned(), assets::serve);
     pages.open("/sign-in", door::sign_in);
@@ -38,6 +40,7 @@ pub fn router(app: &Arc<App>, inside: &Inside) -> Router {
         post_only(&visit)?;
         door::sign_out(&visit).await
     });
+    pages.add("/", async |visit| dashboard::dashboard(&visit).await);
     pages.add("/sessions", async |visit| door::sessions(&visit).await);
     for endpoint in ENDPOINTS {
         pages.add_resource(endpoint.resource);

@@ -10,6 +10,7 @@ use hyper::header::HeaderName;
 use hyper::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 
+use super::known::Keeper;
 use super::page::{self, Frame};
 use super::session::{Claimed, Visitor, visitor};
 use crate::app::App;
@@ -32,6 +33,16 @@ pub struct Console {
     pub app: Arc<App>,
     /// The API.
     pub inside: Inside,
+    /// What the dashboard knows.
+    pub keeper: Arc<Keeper>,
+}
+
+impl Console {
+    /// What all pages are made from.
+    #[must_use]
+    pub fn new(app: &Arc<App>, inside: &Inside) -> Self {
+        Self { app: Arc::clone(app), inside: inside.clone(), keeper: Arc::default() }
+    }
 }
 
 /// A request by somebody signed in.

@@ -302,7 +302,8 @@ async fn run(database: &TestDatabase, setup: Setup) -> Running {
     let database = Database { lanes, ..Database::from(&database.url()) };
     let store = Store::open(database, API).await.unwrap();
     let secret = Some(SECRET.to_owned());
-    let options = Options { secret, token_lifetime_secs, delivering, clock, uuid_seed };
+    let options =
+        Options { secret, token_lifetime_secs, delivering, clock, uuid_seed, ..Options::default() };
     let app = App::new(store, options).await.unwrap();
     install_recorder().unwrap();
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
