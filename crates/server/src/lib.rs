@@ -37,6 +37,7 @@ pub mod journal;
 pub mod mail;
 pub mod notifications;
 pub mod openapi;
+pub mod operators;
 pub mod outbox;
 pub mod overview;
 pub mod payments;

@@ -10,6 +10,7 @@ mod door;
 mod form;
 mod known;
 mod list;
+mod operators;
 mod page;
 mod session;
 mod show;
@@ -41,6 +42,8 @@ pub fn router(app: &Arc<App>, inside: &Inside) -> Router {
         door::sign_out(&visit).await
     });
     pages.add("/", async |visit| dashboard::dashboard(&visit).await);
+    pages.add("/operators", async |visit| operators::operators(&visit).await);
+    pages.add("/operators/{id}", async |visit| operators::operator(&visit, &id_of(&visit)).await);
     pages.add("/sessions", async |visit| door::sessions(&visit).await);
     for endpoint in ENDPOINTS {
         pages.add_resource(endpoint.resource);
