@@ -6,12 +6,14 @@
 mod assets;
 mod cells;
 mod dashboard;
+mod described;
 mod door;
 mod form;
 mod known;
 mod list;
 mod operators;
 mod page;
+mod reference;
 mod session;
 mod show;
 mod visit;
@@ -42,6 +44,12 @@ pub fn router(app: &Arc<App>, inside: &Inside) -> Router {
         door::sign_out(&visit).await
     });
     pages.add("/", async |visit| dashboard::dashboard(&visit).await);
+    pages.add("/docs", async |visit| reference::intro(&visit));
+    pages.add("/docs/{chapter}", async |visit| reference::chapter(&visit, &id_of(&visit)));
+    pages.add("/docs/try", async |visit| {
+        post_only(&visit)?;
+        reference::try_out(&visit).await
+    });
     pages.add("/operators", async |visit| operators::operators(&visit).await);
     pages.add("/operators/{id}", async |visit| operators::operator(&visit, &id_of(&visit)).await);
     pages.add("/sessions", async |visit| door::sessions(&visit).await);
