@@ -55,6 +55,7 @@ async fn prepare(config: &Config, store: Store) -> anyhow::Result<Arc<App>> {
         secret: config.secret.clone(),
         token_lifetime_secs: config.token_lifetime_secs,
         delivering: config.delivering,
+        staying: config.staying,
         ..Options::default()
     };
     let app = App::new(store, options).await?;

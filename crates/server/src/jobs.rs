@@ -283,7 +283,8 @@ async fn forget_all(duty: &mut Duty, kept: Kept) {
 }
 
 /// Forgets first answers that are older than a day, counters of failures that are over, addresses
-/// that operators have not signed in from for 90 days, and what need not be `kept`.
+/// that operators have not signed in from for 90 days, sessions of the console that have ended, and
+/// what need not be `kept`.
 ///
 /// # Errors
 /// When a statement fails.
@@ -309,7 +310,13 @@ async fn forget_slice(app: &App, kept: Kept) -> Result<bool, StoreError> {
         .store
         .write(async move |tx| tx.forget_addresses(cutoff, FORGOTTEN_AT_ONCE).await)
         .await?;
-    let mut is_more = is_full(answers) || is_full(failures) || is_full(addresses);
+    let cutoff = before(app.staying.idle);
+    let sessions: usize = app
+        .store
+        .write(async move |tx| tx.forget_console_sessions(cutoff, FORGOTTEN_AT_ONCE).await)
+        .await?;
+    let mut is_more =
+        is_full(answers) || is_full(failures) || is_full(addresses) || is_full(sessions);
     let waiting = Some(("state", PENDING));
     for (resource, but, kept) in [
         (&BALANCE_NOTIFICATIONS, None, kept.notifications),

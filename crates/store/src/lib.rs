@@ -5,6 +5,7 @@
 //! one set of statements serves every resource; only what is no resource (operators, settings)
 //! has statements of its own. [`yeti`] reads another program's database, for imports.
 
+mod among;
 mod condition;
 mod console_sessions;
 mod copy;
@@ -36,6 +37,7 @@ mod work;
 mod writing;
 pub mod yeti;
 
+pub use among::{Among, Meant};
 pub use console_sessions::ConsoleSession;
 pub use copy::{Compared, Copy, CopyError};
 pub use database::Database;

@@ -10,6 +10,7 @@ use askama::Template;
 
 use super::cells::{self, Member, is_long, listed};
 use super::page::{Frame, heading, html};
+use super::show::{Line, line, whole};
 use super::visit::{Page, Refusal, Visit, see_other};
 use crate::inside::Answer;
 use crate::reply::entity_tag;
@@ -150,6 +151,71 @@ pub async fn update(visit: &Visit, resource: &'static Resource, id: &str) -> Pag
     }
     let fields = fields(resource, true, |name| entered(visit, name));
     refused(visit, resource, Write::Update(id), fields, answer, String::new(), tag)
+}
+
+#[derive(Template)]
+#[template(path = "in_place.html")]
+struct InPlace {
+    csrf: String,
+    field: Field,
+    url: String,
+    line: String,
+    others: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "line.html")]
+struct OneLine {
+    line: Line,
+}
+
+/// One thing that a record has: to be changed in its place, changed, or as it is.
+///
+/// # Errors
+/// What the API refuses, unless it can be said at the field.
+pub async fn field(visit: &Visit, resource: &'static Resource, id: &str, name: &str) -> Page {
+    let url = format!("/{}/{id}/field/{name}", resource.kind);
+    let member = Member::all(resource).find(|member| member.name() == name);
+    let Some(member) = member.filter(Member::is_updatable) else {
+        return Err(jsonapi::Error::path_not_found().into());
+    };
+    let before = whole(visit, resource, id).await?;
+    if visit.param("shown").is_some() {
+        return Ok(html(StatusCode::OK, &OneLine { line: line(resource, &before, &member) })?);
+    }
+    let find = |value: &dyn Fn(&str) -> String| {
+        fields(resource, true, value).into_iter().find(|field| field.name == name)
+    };
+    let record = &before["data"];
+    let mut others = Vec::new();
+    let mut status = StatusCode::OK;
+    let field = if visit.posts() {
+        let document = document(resource, Some(record), visit, Some(id));
+        let target = format!("/{}/{id}", resource.kind);
+        let answer = visit.send(Method::PATCH, &target, Some(&document), &[]).await;
+        if answer.status.is_success() {
+            let after = whole(visit, resource, id).await?;
+            let changed = OneLine { line: line(resource, &after, &member) };
+            return Ok(html(StatusCode::OK, &changed)?);
+        }
+        status = answer.status;
+        let mut field = find(&|name| entered(visit, name));
+        for wrong in answer.errors() {
+            match &mut field {
+                Some(field) if wrong.member.as_deref() == Some(name) => {
+                    field.errors.push(wrong.message);
+                }
+                _ => others.push(wrong.detail),
+            }
+        }
+        field
+    } else {
+        find(&|name| typed(resource, record, name))
+    };
+    let field = field.ok_or_else(jsonapi::Error::path_not_found)?;
+    let line = format!("{url}?shown");
+    let csrf = visit.visitor.csrf.clone();
+    Ok(html(status, &InPlace { csrf, field, url, line, others })?)
 }
 
 /// The form again, with what the API says of it.

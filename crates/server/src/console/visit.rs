@@ -9,6 +9,7 @@ use axum::extract::Request;
 use hyper::header::HeaderName;
 use hyper::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
+use store::Among;
 
 use super::page::{self, Frame};
 use super::session::{Claimed, Visitor, visitor};
@@ -157,6 +158,20 @@ impl Visit {
     pub async fn get(&self, target: &str) -> Result<Answer, Refusal> {
         let answer = self.send(Method::GET, target, None, &[]).await;
         if answer.status.is_success() { Ok(answer) } else { Err(Refusal::Told(answer)) }
+    }
+
+    /// What the API answers to a `GET` of this list, of part of the records.
+    ///
+    /// # Errors
+    /// Whatever it refuses.
+    pub async fn list(&self, target: &str, among: Option<Among>) -> Result<Answer, Refusal> {
+        let answer = self.console.inside.list(&self.visitor.caller, target, among).await;
+        if answer.status.is_success() { Ok(answer) } else { Err(Refusal::Told(answer)) }
+    }
+
+    /// What the API would answer to a write that then did not happen.
+    pub async fn try_out(&self, method: Method, target: &str, body: &Value) -> Answer {
+        self.console.inside.try_out(&self.visitor.caller, method, target, Some(body)).await
     }
 
     /// What the API answers, whatever it is.
