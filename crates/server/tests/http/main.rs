@@ -11,6 +11,7 @@ mod alerts;
 mod audit;
 mod balancer;
 mod balances;
+mod browser;
 mod builders;
 mod cli;
 mod clusters;

@@ -1,7 +1,7 @@
 //! A real server over a real temporary database, and a real HTTP client to talk to it.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -142,6 +142,14 @@ impl Reply {
             })
             .collect()
     }
+}
+
+/// Where builds put things, and tests what they keep.
+pub fn target_directory() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")),
+        PathBuf::from,
+    )
 }
 
 /// A client that goes straight to the server.
