@@ -104,9 +104,9 @@ fn spellings(text: &str) -> Vec<String> {
     let mut title = String::new();
     for (at, letter) in text.chars().enumerate() {
         if at == 0 {
-            title.extend(letter.to_uppercase())
+            title.extend(letter.to_uppercase());
         } else {
-            title.extend(letter.to_lowercase())
+            title.extend(letter.to_lowercase());
         }
     }
     let mut spellings = vec![text.to_owned(), text.to_lowercase(), text.to_uppercase(), title];

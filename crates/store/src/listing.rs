@@ -334,6 +334,7 @@ mod tests {
         let query = Query::parse(&API, &ENTRIES, &params, Scope::List).unwrap();
         let keys = vec![Value::Int(1); query.sort.len()];
         let reading = Reading {
+            among: None,
             resource: &ENTRIES,
             filters: query.filters().unwrap(),
             sort: query.sort,

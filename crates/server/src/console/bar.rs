@@ -2,6 +2,8 @@
 //!
 //! Where something is on the drawing is a share of its width in thousandths, from exact decimals.
 
+use std::fmt::Write as _;
+
 use decimal::Decimal;
 use serde_json::Value as Json;
 
@@ -49,10 +51,11 @@ impl Bar {
         let mut words = format!("Balance {balance} between {floor} and {ceiling}");
         for (name, threshold) in [("low", low), ("high", high)] {
             if let Some(threshold) = threshold {
-                words.push_str(&format!(", {name} threshold {threshold}"));
+                // Whatever is written to a string is written.
+                let _ = write!(words, ", {name} threshold {threshold}");
             }
         }
-        words.push_str(&format!(": {}.", class.replace('-', " ")));
+        let _ = write!(words, ": {}.", class.replace('-', " "));
         Self {
             zero,
             from: origin.min(at),

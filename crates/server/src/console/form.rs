@@ -1,6 +1,8 @@
 //! The form of any resource: a field for each member that may be sent, with what the API says of
 //! it beside it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::header::{HeaderName, IF_MATCH};
 use hyper::{Method, StatusCode};
 use jsonapi::{Attribute, Kind, Relationship, Resource, Visibility};
@@ -240,7 +242,7 @@ fn refused(
         }
     }
     if others.is_empty() && fields.iter().all(|field| field.errors.is_empty()) {
-        return Err(Refusal::Told(answer));
+        return Err(Refusal::Told(Box::new(answer)));
     }
     page(visit, resource, write, fields, &others, key, tag, answer.status)
 }
@@ -295,7 +297,7 @@ pub fn is_local(target: &str) -> bool {
 pub fn random_key() -> Result<String, Refusal> {
     let mut random = [0_u8; 16];
     getrandom::fill(&mut random).map_err(|error| crate::error::ApiError::Internal(error.into()))?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(URL_SAFE_NO_PAD.encode(random))
 }
 
 /// The fields of a resource's form.

@@ -167,7 +167,7 @@ pub fn carried(visit: &Visit) -> Vec<(String, String)> {
     pairs.filter(|(key, _)| key != "page[number]" && !key.starts_with("filter-")).cloned().collect()
 }
 
-fn kept<'a>(visit: &'a Visit, keep: impl Fn(&str) -> bool) -> Vec<(&'a str, &'a str)> {
+fn kept(visit: &Visit, keep: impl Fn(&str) -> bool) -> Vec<(&str, &str)> {
     let pairs = visit.query.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     pairs.filter(|(key, _)| keep(key)).collect()
 }

@@ -358,12 +358,12 @@ pub async fn remove(visit: &Visit, resource: &'static Resource, id: &str) -> Pag
     if answer.status.is_success() {
         return Ok(see_other(&format!("/{}", resource.kind)));
     }
-    Err(Refusal::Told(answer))
+    Err(Refusal::Told(Box::new(answer)))
 }
 
 #[derive(Template)]
 #[template(path = "secret.html")]
-struct Secret {
+struct Told {
     frame: Frame,
     url: String,
     secret: String,
@@ -375,7 +375,7 @@ struct Secret {
 /// When the page cannot be written.
 pub fn secret(visit: &Visit, resource: &Resource, record: &Json, secret: &str) -> Page {
     let id = record["id"].as_str().unwrap_or_default();
-    let page = Secret {
+    let page = Told {
         frame: visit.frame("The secret"),
         url: format!("/{}/{id}", resource.kind),
         secret: secret.to_owned(),

@@ -67,7 +67,7 @@ pub enum Refusal {
     /// The form did not come from a page of ours.
     Forged,
     /// The API says so.
-    Told(Answer),
+    Told(Box<Answer>),
     /// Something else is wrong.
     Api(ApiError),
 }
@@ -157,7 +157,7 @@ impl Visit {
     /// Whatever it refuses.
     pub async fn get(&self, target: &str) -> Result<Answer, Refusal> {
         let answer = self.send(Method::GET, target, None, &[]).await;
-        if answer.status.is_success() { Ok(answer) } else { Err(Refusal::Told(answer)) }
+        if answer.status.is_success() { Ok(answer) } else { Err(Refusal::Told(Box::new(answer))) }
     }
 
     /// What the API answers to a `GET` of this list, of part of the records.
@@ -166,7 +166,7 @@ impl Visit {
     /// Whatever it refuses.
     pub async fn list(&self, target: &str, among: Option<Among>) -> Result<Answer, Refusal> {
         let answer = self.console.inside.list(&self.visitor.caller, target, among).await;
-        if answer.status.is_success() { Ok(answer) } else { Err(Refusal::Told(answer)) }
+        if answer.status.is_success() { Ok(answer) } else { Err(Refusal::Told(Box::new(answer))) }
     }
 
     /// What the API would answer to a write that then did not happen.
