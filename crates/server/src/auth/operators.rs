@@ -50,6 +50,11 @@ impl Operators {
         Ok(by_id)
     }
 
+    /// Has them read anew by the next request: one of them was changed here.
+    pub fn forget(&self) {
+        *self.kept.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The operator of a token, if they may come in from `address` with it.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use hyper::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 use store::Among;
 
+use super::known::Keeper;
 use super::page::{self, Frame};
 use super::session::{Claimed, Visitor, visitor};
 use crate::app::App;
@@ -33,6 +34,16 @@ pub struct Console {
     pub app: Arc<App>,
     /// The API.
     pub inside: Inside,
+    /// What the dashboard knows.
+    pub keeper: Arc<Keeper>,
+}
+
+impl Console {
+    /// What all pages are made from.
+    #[must_use]
+    pub fn new(app: &Arc<App>, inside: &Inside) -> Self {
+        Self { app: Arc::clone(app), inside: inside.clone(), keeper: Arc::default() }
+    }
 }
 
 /// A request by somebody signed in.

@@ -29,6 +29,10 @@ addEventListener("click", async (event) => {
   if (all) {
     for (const box of document.querySelectorAll(all.dataset.ticks)) box.checked = all.checked;
   }
+  const reveals = hit("[data-reveals]");
+  if (reveals) {
+    document.querySelector(reveals.dataset.reveals).type = reveals.checked ? "text" : "password";
+  }
   // One open menu at a time, and none when somebody clicks elsewhere.
   for (const open of document.querySelectorAll(".filters details[open]")) {
     if (!open.contains(event.target)) open.open = false;
@@ -50,5 +54,21 @@ addEventListener("keydown", (event) => {
       open.open = false;
       open.querySelector("summary").focus();
     }
+  }
+});
+
+// What is fetched again and again waits while nobody looks at the page, or somebody is in that part
+// of it, and stays as it is when it cannot be had.
+const isInUse = (part) =>
+  part.contains(document.activeElement) ||
+  part.querySelector("details[open]") ||
+  !getSelection().isCollapsed;
+addEventListener("htmx:beforeRequest", (event) => {
+  const part = event.target;
+  if (part.matches?.("[data-calm]") && (document.hidden || isInUse(part))) event.preventDefault();
+});
+addEventListener("htmx:beforeSwap", (event) => {
+  if (event.target.matches?.("[data-calm]") && event.detail.xhr.status !== 200) {
+    event.detail.shouldSwap = false;
   }
 });
