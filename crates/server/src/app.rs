@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jsonapi::{Input, Resource, Value};
 use store::{Store, StoreError};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{Notify, OnceCell, Semaphore};
 use uuid::{ContextV1, Uuid};
 
 use crate::auth::{Operators, Throttle, Tokens};
@@ -95,6 +95,8 @@ pub struct App {
     pub leaving: Arc<AtomicBool>,
     /// How events are delivered.
     pub delivering: Delivering,
+    /// Rings when a task of this process is to begin.
+    pub task_bell: Notify,
     outbound: OnceCell<Outbound>,
     cipher: Cipher,
     fingerprints: Fingerprints,
@@ -130,6 +132,7 @@ impl App {
             node: Uuid::new_v4().simple().to_string(),
             leaving: Arc::default(),
             delivering,
+            task_bell: Notify::new(),
             outbound: OnceCell::new(),
             cipher: Cipher::new(&secret),
             fingerprints: Fingerprints::new(&secret),

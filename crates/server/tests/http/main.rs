@@ -67,6 +67,7 @@ mod statements;
 mod storage;
 mod streams;
 mod support;
+mod tasks;
 mod thresholds;
 mod timezones;
 mod tls;
