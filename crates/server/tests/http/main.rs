@@ -68,6 +68,7 @@ mod statements;
 mod storage;
 mod streams;
 mod support;
+mod tasks;
 mod thresholds;
 mod timezones;
 mod tls;
