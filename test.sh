@@ -22,6 +22,7 @@ for component in rustfmt clippy; do
   cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done
 scripts/test-python
+scripts/test-browser
 cargo --version
 
 step "formatting"

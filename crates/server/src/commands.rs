@@ -28,12 +28,14 @@ use crate::config::Config;
 use crate::courier::Courier;
 use crate::demo;
 use crate::http::{Limits, Listener, Service, install_recorder, serve as serve_http};
+use crate::inside::Inside;
 use crate::jobs::{Jobs, Kept};
 use crate::journal::{Finding, Range, open_books, verify_slice};
 use crate::operators::{self, Change, check_password, network_list, new_operator};
 use crate::payments::{Import, Tally};
 use crate::progress::Progress;
 use crate::router::router;
+use crate::tasks::Runner;
 use crate::yeti::Takeover;
 
 /// Name of the operator that an empty database gets.
@@ -51,6 +53,7 @@ async fn prepare(config: &Config, store: Store) -> anyhow::Result<Arc<App>> {
         secret: config.secret.clone(),
         token_lifetime_secs: config.token_lifetime_secs,
         delivering: config.delivering,
+        staying: config.staying,
         ..Options::default()
     };
     let app = App::new(store, options).await?;
@@ -88,8 +91,9 @@ pub async fn serve(config: Config, with_demo: bool) -> anyhow::Result<()> {
     };
     let jobs = Jobs::start(&app, kept);
     let courier = Courier::start(&app);
-    let service =
-        Service::new(router(&app), &config.trusted_proxies).closing_when(Arc::clone(&app.leaving));
+    let api = router(&app);
+    let tasks = Runner::start(&app, Inside::new(api.clone()));
+    let service = Service::new(api, &config.trusted_proxies).closing_when(Arc::clone(&app.leaving));
     let (close, closed) = oneshot::channel();
     let serving = serve_http(Listener { tcp, tls }, service, limits, async {
         let _ = closed.await;
@@ -99,7 +103,7 @@ pub async fn serve(config: Config, with_demo: bool) -> anyhow::Result<()> {
         () = serving => tracing::info!("stopped"),
         () = lead_out(&app, signals, drain, close) => tracing::warn!("stopped at once: answers in progress are lost"),
     }
-    tokio::join!(jobs.stop(), courier.stop());
+    tokio::join!(jobs.stop(), courier.stop(), tasks.stop());
     Ok(())
 }
 

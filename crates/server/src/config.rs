@@ -8,10 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use ipnet::IpNet;
+use jiff::SignedDuration;
 use serde::Deserialize;
 use store::Database;
 
-use crate::app::Delivering;
+use crate::app::{Delivering, Staying};
 
 /// Read when `--config` names no other; missing is fine.
 const FILE: &str = "tollkeeper.toml";
@@ -100,6 +101,12 @@ pub struct Settings {
     /// Days that ended deliveries and the log of mails are kept; 0 is forever [default: 30]
     #[arg(long, global = true, env = "TOLLKEEPER_DELIVERIES_DAYS", value_name = "DAYS")]
     deliveries_days: Option<u16>,
+    /// Minutes without a request after which the console asks to sign in again [default: 30]
+    #[arg(long, global = true, env = "TOLLKEEPER_CONSOLE_IDLE_MINUTES", value_name = "MINUTES")]
+    console_idle_minutes: Option<u16>,
+    /// Hours after which the console asks to sign in again, whatever happens [default: 12]
+    #[arg(long, global = true, env = "TOLLKEEPER_CONSOLE_HOURS", value_name = "HOURS")]
+    console_hours: Option<u16>,
 }
 
 /// The configuration that a process runs with.
@@ -133,6 +140,8 @@ pub struct Config {
     pub delivering: Delivering,
     /// Days that ended deliveries and the log of mails are kept; 0 is forever.
     pub deliveries_days: u16,
+    /// How long people stay signed in to the console.
+    pub staying: Staying,
 }
 
 impl Config {
@@ -218,6 +227,14 @@ impl Config {
                 ..usual
             },
             deliveries_days: given.deliveries_days.or(kept.deliveries_days).unwrap_or(30),
+            staying: Staying {
+                idle: SignedDuration::from_mins(
+                    given.console_idle_minutes.or(kept.console_idle_minutes).unwrap_or(30).into(),
+                ),
+                longest: SignedDuration::from_hours(
+                    given.console_hours.or(kept.console_hours).unwrap_or(12).into(),
+                ),
+            },
         })
     }
 
@@ -254,6 +271,8 @@ impl Config {
             ("account_notifications", Some(self.delivering.account_notifications.to_string())),
             ("mails_per_hour", Some(self.delivering.mails_per_hour.to_string())),
             ("deliveries_days", Some(self.deliveries_days.to_string())),
+            ("console_idle_minutes", Some(self.staying.idle.as_mins().to_string())),
+            ("console_hours", Some(self.staying.longest.as_hours().to_string())),
         ];
         let mut out = String::new();
         for (name, value) in lines {

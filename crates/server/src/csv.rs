@@ -3,8 +3,11 @@
 //! A record that is too long is stepped over, and the file goes on behind it. Each record knows
 //! its line in the file as an editor counts, whatever line breaks and blank lines there are.
 
+use bytes::Bytes;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 
+/// The type of an answer that is a table (RFC 4180).
+pub const CSV: &str = "text/csv; charset=utf-8";
 /// Longest record, in bytes of its values.
 pub const RECORD_BYTES_MAX: usize = 64 * 1024;
 /// Most values of a record.
@@ -128,6 +131,37 @@ impl<R: Read> CsvReader<R> {
 
 fn line_breaks(bytes: &[u8]) -> usize {
     bytes.split(|byte| *byte == b'\n').count() - 1
+}
+
+/// Lines of CSV that wait to be sent.
+#[derive(Debug)]
+pub struct Lines(::csv::Writer<Vec<u8>>);
+
+impl Default for Lines {
+    fn default() -> Self {
+        let mut form = ::csv::WriterBuilder::new();
+        Self(form.terminator(::csv::Terminator::CRLF).from_writer(Vec::new()))
+    }
+}
+
+impl Lines {
+    /// Adds a line, of as many cells as the first.
+    ///
+    /// # Panics
+    /// When it has another number of cells: a mistake in the code.
+    pub fn push(&mut self, cells: &[impl AsRef<[u8]>]) {
+        self.0.write_record(cells).expect("memory takes lines of one length");
+    }
+
+    /// Takes what waits.
+    ///
+    /// # Panics
+    /// Never: memory takes what is written.
+    #[must_use]
+    pub fn take(&mut self) -> Bytes {
+        let lines = std::mem::take(self).0.into_inner();
+        lines.expect("memory takes what is written").into()
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, StatusCode};
 use jsonapi::{Error, MEDIA_TYPE};
 use serde_json::Value as Json;
+use store::Among;
 use tower::ServiceExt;
 
 use crate::API_PREFIX;
@@ -29,6 +30,8 @@ pub struct Admitted {
     pub caller: Caller,
     /// Whether a write is only tried: it is answered, and leaves nothing.
     pub is_trial: bool,
+    /// Which records a list looks at; all, unless there is something here.
+    pub among: Option<Among>,
 }
 
 /// The API as the process itself asks it.
@@ -80,8 +83,14 @@ impl Inside {
         body: Option<&Json>,
         headers: &[(HeaderName, &str)],
     ) -> Answer {
-        let admitted = Admitted { caller: caller.clone(), is_trial: false };
+        let admitted = Admitted { caller: caller.clone(), is_trial: false, among: None };
         self.send(admitted, method, target, body, headers).await
+    }
+
+    /// Asks for a list, of part of the records.
+    pub async fn list(&self, caller: &Caller, target: &str, among: Option<Among>) -> Answer {
+        let admitted = Admitted { caller: caller.clone(), is_trial: false, among };
+        self.send(admitted, Method::GET, target, None, &[]).await
     }
 
     /// Makes a write that is answered as if it had happened, and leaves nothing. What goes beyond
@@ -93,7 +102,7 @@ impl Inside {
         target: &str,
         body: Option<&Json>,
     ) -> Answer {
-        let admitted = Admitted { caller: caller.clone(), is_trial: true };
+        let admitted = Admitted { caller: caller.clone(), is_trial: true, among: None };
         self.send(admitted, method, target, body, &[]).await
     }
 

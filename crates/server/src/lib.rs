@@ -49,6 +49,7 @@ pub mod secrets;
 pub mod services;
 pub mod sign_in;
 pub mod smtp_connections;
+pub mod tasks;
 pub mod timezones;
 pub mod transactions;
 pub mod webhooks;

@@ -71,6 +71,16 @@ impl Condition {
         self.clauses.push(clause);
     }
 
+    /// Demands one thing more.
+    pub fn add(&mut self, clause: String) {
+        self.clauses.push(clause);
+    }
+
+    /// The clause that a column holds this text, whatever the case.
+    pub fn contains(&mut self, column: &str, text: &str) -> String {
+        self.like(column, &format!("%{}%", escaped(text)))
+    }
+
     /// ` WHERE …`, or nothing.
     pub fn sql(&self) -> String {
         if self.clauses.is_empty() {

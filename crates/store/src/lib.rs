@@ -5,6 +5,7 @@
 //! one set of statements serves every resource; only what is no resource (operators, settings)
 //! has statements of its own. [`yeti`] reads another program's database, for imports.
 
+mod among;
 mod condition;
 mod console_sessions;
 mod copy;
@@ -30,12 +31,14 @@ mod snapshot;
 mod sqlite;
 mod store;
 mod table;
+mod tasks;
 mod throttles;
 mod tx;
 mod work;
 mod writing;
 pub mod yeti;
 
+pub use among::{Among, Meant};
 pub use console_sessions::ConsoleSession;
 pub use copy::{Compared, Copy, CopyError};
 pub use database::Database;
@@ -49,5 +52,6 @@ pub use operators::{NewOperator, Operator};
 pub use outbox::{Backlog, Left, Line};
 pub use snapshot::Snapshot;
 pub use store::{Figures, Store};
+pub use tasks::{NewTask, Task, TaskFailure, TaskState, TaskStep};
 pub use throttles::Failures;
 pub use tx::Tx;

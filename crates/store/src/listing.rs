@@ -7,6 +7,7 @@ use jsonapi::{
     Filter, Include, Included, Listing, Page, Record, Resource, Sort, Target, Value, Walk,
 };
 
+use crate::among::Among;
 use crate::condition::Condition;
 use crate::error::StoreError;
 use crate::session::{Dialect, Session};
@@ -18,6 +19,8 @@ use crate::tx::Tx;
 pub struct Reading {
     /// The resource.
     pub resource: &'static Resource,
+    /// Which records are looked at; all, unless there is something here.
+    pub among: Option<Among>,
     /// All of these must hold.
     pub filters: Vec<Filter>,
     /// The order.
@@ -36,6 +39,7 @@ impl Reading {
         const ROWS_MAX: u64 = 10_000;
         let by_id = self.sort.iter().all(|sort| sort.target == Target::Id);
         by_id
+            && self.among.is_none()
             && self.filters.is_empty()
             && self.page.number.saturating_mul(self.page.size) < ROWS_MAX
     }
@@ -48,7 +52,10 @@ pub async fn list(
     reading: &Reading,
 ) -> Result<Listing, StoreError> {
     let table = tables.of(reading.resource);
-    let condition = Condition::of(session.dialect(), table, &reading.filters);
+    let mut condition = Condition::of(session.dialect(), table, &reading.filters);
+    if let Some(among) = &reading.among {
+        among.narrow(&mut condition, tables, reading.resource);
+    }
     let (total, (records, goes_on)) = try_join!(
         total(session, table, reading, &condition),
         page(session, table, reading, condition.clone())
@@ -87,7 +94,7 @@ async fn total(
     if let Some(cursor) = reading.walk.as_ref().and_then(|walk| walk.from.as_ref()) {
         return Ok(cursor.total);
     }
-    let total = if reading.filters.is_empty() {
+    let total = if reading.filters.is_empty() && reading.among.is_none() {
         let sql = "SELECT CAST(sum(total) AS BIGINT) FROM totals WHERE kind = $1";
         let params = [Value::text(reading.resource.kind)];
         session.read_one(sql, &params, |row| row.optional_int(0)).await?.flatten()
@@ -327,6 +334,7 @@ mod tests {
         let query = Query::parse(&API, &ENTRIES, &params, Scope::List).unwrap();
         let keys = vec![Value::Int(1); query.sort.len()];
         let reading = Reading {
+            among: None,
             resource: &ENTRIES,
             filters: query.filters().unwrap(),
             sort: query.sort,

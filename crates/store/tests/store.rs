@@ -78,6 +78,7 @@ async fn add(store: &Store, name: &str) -> Result<Record, StoreError> {
 fn reading(resource: &'static Resource) -> Reading {
     Reading {
         resource,
+        among: None,
         filters: Vec::new(),
         sort: vec![Sort { target: Target::Id, descending: false }],
         page: Page { number: 1, size: 1000 },

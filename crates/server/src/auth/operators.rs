@@ -80,6 +80,19 @@ impl Operators {
         })
     }
 
+    /// The operator with this id, if they may do anything at all.
+    ///
+    /// # Errors
+    /// When operators cannot be read.
+    pub async fn with_id(
+        &self,
+        store: &Store,
+        id: i64,
+    ) -> Result<Option<Arc<Operator>>, StoreError> {
+        let operators = self.current(store).await?;
+        Ok(operators.get(&id).filter(|operator| operator.enabled).cloned())
+    }
+
     /// The operator of this name as the database has them now: sign-in does not use the copy.
     ///
     /// # Errors

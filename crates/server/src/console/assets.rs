@@ -4,6 +4,8 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::extract::Request;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::StatusCode;
 use jsonapi::Error;
 use sha2::{Digest as _, Sha256};
@@ -46,7 +48,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     for asset in &ASSETS {
         digest.update(asset.content);
     }
-    digest.finalize()[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+    URL_SAFE_NO_PAD.encode(&digest.finalize()[..9])
 });
 
 /// The address of an asset.

@@ -76,6 +76,15 @@ impl Member {
         }
     }
 
+    /// Whether it can be changed.
+    #[must_use]
+    pub const fn is_updatable(&self) -> bool {
+        match self {
+            Self::Attribute(attribute) => attribute.updatable,
+            Self::Relationship(relationship) => relationship.updatable,
+        }
+    }
+
     /// What people call it.
     #[must_use]
     pub fn label(&self) -> String {

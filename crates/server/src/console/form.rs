@@ -1,6 +1,8 @@
 //! The form of any resource: a field for each member that may be sent, with what the API says of
 //! it beside it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::header::{HeaderName, IF_MATCH};
 use hyper::{Method, StatusCode};
 use jsonapi::{Attribute, Kind, Relationship, Resource, Visibility};
@@ -10,6 +12,7 @@ use askama::Template;
 
 use super::cells::{self, Member, is_long, listed};
 use super::page::{Frame, heading, html};
+use super::show::{Line, line, whole};
 use super::visit::{Page, Refusal, Visit, see_other};
 use crate::inside::Answer;
 use crate::reply::entity_tag;
@@ -152,6 +155,71 @@ pub async fn update(visit: &Visit, resource: &'static Resource, id: &str) -> Pag
     refused(visit, resource, Write::Update(id), fields, answer, String::new(), tag)
 }
 
+#[derive(Template)]
+#[template(path = "in_place.html")]
+struct InPlace {
+    csrf: String,
+    field: Field,
+    url: String,
+    line: String,
+    others: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "line.html")]
+struct OneLine {
+    line: Line,
+}
+
+/// One thing that a record has: to be changed in its place, changed, or as it is.
+///
+/// # Errors
+/// What the API refuses, unless it can be said at the field.
+pub async fn field(visit: &Visit, resource: &'static Resource, id: &str, name: &str) -> Page {
+    let url = format!("/{}/{id}/field/{name}", resource.kind);
+    let member = Member::all(resource).find(|member| member.name() == name);
+    let Some(member) = member.filter(Member::is_updatable) else {
+        return Err(jsonapi::Error::path_not_found().into());
+    };
+    let before = whole(visit, resource, id).await?;
+    if visit.param("shown").is_some() {
+        return Ok(html(StatusCode::OK, &OneLine { line: line(resource, &before, &member) })?);
+    }
+    let find = |value: &dyn Fn(&str) -> String| {
+        fields(resource, true, value).into_iter().find(|field| field.name == name)
+    };
+    let record = &before["data"];
+    let mut others = Vec::new();
+    let mut status = StatusCode::OK;
+    let field = if visit.posts() {
+        let document = document(resource, Some(record), visit, Some(id));
+        let target = format!("/{}/{id}", resource.kind);
+        let answer = visit.send(Method::PATCH, &target, Some(&document), &[]).await;
+        if answer.status.is_success() {
+            let after = whole(visit, resource, id).await?;
+            let changed = OneLine { line: line(resource, &after, &member) };
+            return Ok(html(StatusCode::OK, &changed)?);
+        }
+        status = answer.status;
+        let mut field = find(&|name| entered(visit, name));
+        for wrong in answer.errors() {
+            match &mut field {
+                Some(field) if wrong.member.as_deref() == Some(name) => {
+                    field.errors.push(wrong.message);
+                }
+                _ => others.push(wrong.detail),
+            }
+        }
+        field
+    } else {
+        find(&|name| typed(resource, record, name))
+    };
+    let field = field.ok_or_else(jsonapi::Error::path_not_found)?;
+    let line = format!("{url}?shown");
+    let csrf = visit.visitor.csrf.clone();
+    Ok(html(status, &InPlace { csrf, field, url, line, others })?)
+}
+
 /// The form again, with what the API says of it.
 fn refused(
     visit: &Visit,
@@ -174,7 +242,7 @@ fn refused(
         }
     }
     if others.is_empty() && fields.iter().all(|field| field.errors.is_empty()) {
-        return Err(Refusal::Told(answer));
+        return Err(Refusal::Told(Box::new(answer)));
     }
     page(visit, resource, write, fields, &others, key, tag, answer.status)
 }
@@ -229,7 +297,7 @@ pub fn is_local(target: &str) -> bool {
 pub fn random_key() -> Result<String, Refusal> {
     let mut random = [0_u8; 16];
     getrandom::fill(&mut random).map_err(|error| crate::error::ApiError::Internal(error.into()))?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(URL_SAFE_NO_PAD.encode(random))
 }
 
 /// The fields of a resource's form.

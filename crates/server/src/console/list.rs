@@ -5,15 +5,18 @@ use askama::Template;
 use hyper::StatusCode;
 use jsonapi::Resource;
 use serde_json::Value as Json;
+use store::Among;
 
 use super::cells::{Cell, Member};
 use super::page::{Frame, heading, html, served};
-use super::visit::{Page, Visit, query, see_other};
+use super::visit::{Page, Refusal, Visit, query, see_other};
 
 /// Rows of a page that asks for no other number.
 const ROWS: u64 = 50;
 /// The parameter that chooses columns; the API does not know it.
 const COLUMNS: &str = "columns";
+/// The parameter that searches; the API does not know it either.
+pub const SEARCH: &str = "q";
 
 #[derive(Template)]
 #[template(path = "list.html")]
@@ -31,8 +34,6 @@ struct List {
 /// Rows and what is around them.
 #[derive(Debug)]
 pub struct Table {
-    /// The address that this table is at.
-    pub here: String,
     /// Columns.
     pub columns: Vec<Column>,
     /// Every column that there could be.
@@ -48,8 +49,6 @@ pub struct Table {
 /// A column.
 #[derive(Debug)]
 pub struct Column {
-    /// The name on the wire.
-    pub name: &'static str,
     /// What it is called.
     pub label: String,
     /// One sentence about it.
@@ -134,7 +133,7 @@ pub async fn list(visit: &Visit, resource: &'static Resource) -> Page {
     if let Some(target) = with_filter(visit) {
         return Ok(see_other(&target));
     }
-    let table = table(visit, resource).await?;
+    let (table, _) = table(visit, resource, None, &[], &[]).await?;
     let page = List {
         frame: visit.frame(heading(resource.kind)),
         kind: resource.kind,
@@ -149,7 +148,7 @@ pub async fn list(visit: &Visit, resource: &'static Resource) -> Page {
 
 /// The address of the list with the filter that the form above it adds: browsers without scripts
 /// send its three parts.
-fn with_filter(visit: &Visit) -> Option<String> {
+pub fn with_filter(visit: &Visit) -> Option<String> {
     let name = visit.param("filter-by")?;
     let value = visit.param("filter-value").unwrap_or_default();
     let mut kept = kept(visit, |key| !key.starts_with("filter-") && key != "page[number]");
@@ -168,7 +167,7 @@ pub fn carried(visit: &Visit) -> Vec<(String, String)> {
     pairs.filter(|(key, _)| key != "page[number]" && !key.starts_with("filter-")).cloned().collect()
 }
 
-fn kept<'a>(visit: &'a Visit, keep: impl Fn(&str) -> bool) -> Vec<(&'a str, &'a str)> {
+fn kept(visit: &Visit, keep: impl Fn(&str) -> bool) -> Vec<(&str, &str)> {
     let pairs = visit.query.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     pairs.filter(|(key, _)| keep(key)).collect()
 }
@@ -180,21 +179,31 @@ fn address(path: &str, pairs: &[(&str, &str)]) -> String {
     format!("{path}?{}", query(pairs.iter().copied()))
 }
 
-/// The rows that the address asks for.
+/// The rows that the address asks for, of all records or of some, and the document that they are
+/// from, which has the attributes `beside`, too. `usual` are the columns unless others are chosen.
 ///
 /// # Errors
 /// What the API refuses.
-pub async fn table(visit: &Visit, resource: &'static Resource) -> Result<Table, super::Refusal> {
-    let chosen: Vec<&str> = visit
+pub async fn table(
+    visit: &Visit,
+    resource: &'static Resource,
+    among: Option<Among>,
+    beside: &[&str],
+    usual: &[&str],
+) -> Result<(Table, Json), Refusal> {
+    let mut chosen: Vec<&str> = visit
         .query
         .iter()
         .filter(|(key, _)| key == COLUMNS)
         .flat_map(|(_, value)| value.split(','))
         .filter(|name| !name.is_empty())
         .collect();
+    if chosen.is_empty() {
+        chosen.extend(usual);
+    }
     let members = Member::columns(resource, &chosen);
-    let answer = visit.get(&api_target(visit, resource, &members)).await?;
-    let document = answer.json();
+    let target = api_target(visit, resource, &members, beside);
+    let document = visit.list(&target, among).await?.json();
     let records = document["data"].as_array().map(Vec::as_slice).unwrap_or_default();
     let rows = records
         .iter()
@@ -206,8 +215,7 @@ pub async fn table(visit: &Visit, resource: &'static Resource) -> Result<Table, 
         .collect();
     let total = document["meta"]["total-count"].as_u64().unwrap_or_default();
     let filters = kept(visit, |key| key.starts_with("filter[") || key == "sort");
-    Ok(Table {
-        here: address(&visit.path, &kept(visit, |_| true)),
+    let table = Table {
         columns: members.iter().map(|member| column(visit, resource, member)).collect(),
         choices: Member::all(resource)
             .map(|member| Choice {
@@ -219,18 +227,28 @@ pub async fn table(visit: &Visit, resource: &'static Resource) -> Result<Table, 
         pager: pager(visit, records, total),
         rows,
         export: address(&format!("{}/export.csv", visit.path), &filters),
-    })
+    };
+    Ok((table, document))
 }
 
 /// What the API is asked for: the address's own query, with what the columns need.
-fn api_target(visit: &Visit, resource: &'static Resource, members: &[Member]) -> String {
-    let mut pairs = kept(visit, |key| key != COLUMNS);
+fn api_target(
+    visit: &Visit,
+    resource: &'static Resource,
+    members: &[Member],
+    beside: &[&str],
+) -> String {
+    let mut pairs = kept(visit, |key| ![COLUMNS, SEARCH].contains(&key));
     let size = ROWS.to_string();
     if resource.paged && visit.param("page[size]").is_none() {
         pairs.push(("page[size]", &size));
     }
-    let (fields, include) = fields(resource, members);
-    pairs.push((&fields.0, &fields.1));
+    let ((fields, mut names), include) = fields(resource, members);
+    for name in beside {
+        names.push(',');
+        names.push_str(name);
+    }
+    pairs.push((&fields, &names));
     if !include.is_empty() {
         pairs.push(("include", &include));
     }
@@ -265,7 +283,6 @@ fn column(visit: &Visit, resource: &'static Resource, member: &Member) -> Column
         address(&visit.path, &pairs)
     });
     Column {
-        name: member.name(),
         label: member.label(),
         meaning: member.meaning(),
         sort,

@@ -3,11 +3,15 @@
 //! Pages are made on the server, and know no rules: what they show and change goes through the API's
 //! own routes. A resource that is in the API has its pages here; those of accounts are richer.
 
+mod account;
+mod accounts;
 mod assets;
+mod bar;
 mod cells;
 mod dashboard;
 mod described;
 mod door;
+mod export;
 mod form;
 mod known;
 mod list;
@@ -25,7 +29,8 @@ use axum::extract::Request;
 use hyper::Method;
 use jsonapi::Resource;
 
-use self::visit::{Console, Page, Refusal, Visit};
+use self::visit::{Console, Page, Visit};
+use crate::accounts::ACCOUNTS;
 use crate::api::ENDPOINTS;
 use crate::app::App;
 use crate::error::ApiError;
@@ -56,6 +61,13 @@ pub fn router(app: &Arc<App>, inside: &Inside) -> Router {
     for endpoint in ENDPOINTS {
         pages.add_resource(endpoint.resource);
     }
+    pages.add("/accounts/{id}/balance", async |visit| {
+        account::history(&visit, &id_of(&visit)).await
+    });
+    pages.add("/accounts/{id}/pay", async |visit| {
+        post_only(&visit)?;
+        account::pay(&visit, &id_of(&visit)).await
+    });
     pages.router
 }
 
@@ -115,9 +127,11 @@ impl Pages {
                 Method::POST => {
                     Err(ApiError::method_not_allowed(&visit.method, "GET, HEAD").into())
                 }
+                _ if resource.kind == ACCOUNTS.kind => accounts::list(&visit).await,
                 _ => list::list(&visit, resource).await,
             }
         });
+        self.add(&format!("{root}/export.csv"), move |visit| export::export(visit, resource));
         self.add(&format!("{root}/choices"), move |visit| async move {
             form::suggest(&visit, resource).await
         });
@@ -134,12 +148,17 @@ impl Pages {
                 Method::POST => {
                     Err(ApiError::method_not_allowed(&visit.method, "GET, HEAD").into())
                 }
+                _ if resource.kind == ACCOUNTS.kind => account::show(&visit, &id).await,
                 _ => show::show(&visit, resource, &id).await,
             }
         });
         if verbs.update {
             self.add(&format!("{root}/{{id}}/edit"), move |visit| async move {
                 form::edit(&visit, resource, &id_of(&visit)).await
+            });
+            self.add(&format!("{root}/{{id}}/field/{{name}}"), move |visit| async move {
+                let name = visit.path.rsplit('/').next().unwrap_or_default().to_owned();
+                form::field(&visit, resource, &id_of(&visit), &name).await
             });
         }
         self.add(&format!("{root}/{{id}}/do/{{action}}"), move |visit| async move {

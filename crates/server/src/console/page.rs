@@ -205,7 +205,7 @@ impl From<Refusal> for Reply {
                 };
             }
             Refusal::Forged => (StatusCode::FORBIDDEN, vec![FORGED.to_owned()], HeaderMap::new()),
-            Refusal::Told(answer) => told(answer),
+            Refusal::Told(answer) => told(*answer),
             Refusal::Api(error) => told(Answer::from(error)),
         };
         let frame = Frame::bare(status.canonical_reason().unwrap_or("Refused"));

@@ -100,6 +100,8 @@ pub struct Line {
     pub meaning: String,
     /// What the record has.
     pub cell: Cell,
+    /// Where it can be changed in its place; empty where it cannot.
+    pub edit: String,
 }
 
 /// A change of a record.
@@ -189,14 +191,26 @@ pub async fn whole(visit: &Visit, resource: &'static Resource, id: &str) -> Resu
 /// Everything that a record has.
 #[must_use]
 pub fn lines(resource: &'static Resource, document: &Json) -> Vec<Line> {
-    Member::all(resource)
-        .map(|member| Line {
-            name: member.name(),
-            label: member.label(),
-            meaning: member.meaning(),
-            cell: member.whole(&document["data"], document),
-        })
-        .collect()
+    Member::all(resource).map(|member| line(resource, document, &member)).collect()
+}
+
+/// One thing that a record has.
+#[must_use]
+pub fn line(resource: &'static Resource, document: &Json, member: &Member) -> Line {
+    let record = &document["data"];
+    let can_change = resource.verbs.update && member.is_updatable();
+    let edit = || format!("/{}/{}/field/{}", resource.kind, shown(&record["id"]), member.name());
+    Line {
+        name: member.name(),
+        label: member.label(),
+        meaning: member.meaning(),
+        cell: member.whole(record, document),
+        edit: if can_change { edit() } else { String::new() },
+    }
+}
+
+fn shown(id: &Json) -> &str {
+    id.as_str().unwrap_or_default()
 }
 
 fn actions(resource: &Resource, record: &Json) -> Vec<&'static Action> {
@@ -344,12 +358,12 @@ pub async fn remove(visit: &Visit, resource: &'static Resource, id: &str) -> Pag
     if answer.status.is_success() {
         return Ok(see_other(&format!("/{}", resource.kind)));
     }
-    Err(Refusal::Told(answer))
+    Err(Refusal::Told(Box::new(answer)))
 }
 
 #[derive(Template)]
 #[template(path = "secret.html")]
-struct Secret {
+struct Told {
     frame: Frame,
     url: String,
     secret: String,
@@ -361,7 +375,7 @@ struct Secret {
 /// When the page cannot be written.
 pub fn secret(visit: &Visit, resource: &Resource, record: &Json, secret: &str) -> Page {
     let id = record["id"].as_str().unwrap_or_default();
-    let page = Secret {
+    let page = Told {
         frame: visit.frame("The secret"),
         url: format!("/{}/{id}", resource.kind),
         secret: secret.to_owned(),

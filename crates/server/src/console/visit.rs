@@ -9,6 +9,7 @@ use axum::extract::Request;
 use hyper::header::HeaderName;
 use hyper::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
+use store::Among;
 
 use super::known::Keeper;
 use super::page::{self, Frame};
@@ -77,7 +78,7 @@ pub enum Refusal {
     /// The form did not come from a page of ours.
     Forged,
     /// The API says so.
-    Told(Answer),
+    Told(Box<Answer>),
     /// Something else is wrong.
     Api(ApiError),
 }
@@ -167,7 +168,21 @@ impl Visit {
     /// Whatever it refuses.
     pub async fn get(&self, target: &str) -> Result<Answer, Refusal> {
         let answer = self.send(Method::GET, target, None, &[]).await;
-        if answer.status.is_success() { Ok(answer) } else { Err(Refusal::Told(answer)) }
+        if answer.status.is_success() { Ok(answer) } else { Err(Refusal::Told(Box::new(answer))) }
+    }
+
+    /// What the API answers to a `GET` of this list, of part of the records.
+    ///
+    /// # Errors
+    /// Whatever it refuses.
+    pub async fn list(&self, target: &str, among: Option<Among>) -> Result<Answer, Refusal> {
+        let answer = self.console.inside.list(&self.visitor.caller, target, among).await;
+        if answer.status.is_success() { Ok(answer) } else { Err(Refusal::Told(Box::new(answer))) }
+    }
+
+    /// What the API would answer to a write that then did not happen.
+    pub async fn try_out(&self, method: Method, target: &str, body: &Value) -> Answer {
+        self.console.inside.try_out(&self.visitor.caller, method, target, Some(body)).await
     }
 
     /// What the API answers, whatever it is.

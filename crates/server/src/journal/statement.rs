@@ -26,13 +26,12 @@ use super::resource::JOURNAL_ENTRIES;
 use super::verify::read;
 use crate::accounts::ACCOUNTS;
 use crate::app::App;
+use crate::csv::{CSV, Lines};
 use crate::error::ApiError;
 use crate::http::{Source, list_header, media_types};
 use crate::reply::Reply;
 use crate::rest::{Call, answer, path_id, record_key};
 
-/// The other form of a statement (RFC 4180).
-const CSV: &str = "text/csv; charset=utf-8";
 /// Entries that are read and sent at once.
 const SLICE: u32 = 500;
 /// The resolution of times in the database.
@@ -274,25 +273,4 @@ fn balance_line(kind: &str, time: &str, balance: Decimal) -> Vec<String> {
         _ => String::new(),
     };
     JOURNAL_ENTRIES.attributes.iter().map(|column| cell(column.name)).collect()
-}
-
-/// Lines of CSV that wait to be sent.
-struct Lines(::csv::Writer<Vec<u8>>);
-
-impl Default for Lines {
-    fn default() -> Self {
-        let mut form = ::csv::WriterBuilder::new();
-        Self(form.terminator(::csv::Terminator::CRLF).from_writer(Vec::new()))
-    }
-}
-
-impl Lines {
-    fn push(&mut self, cells: &[impl AsRef<[u8]>]) {
-        self.0.write_record(cells).expect("memory takes lines of one length");
-    }
-
-    fn take(&mut self) -> Bytes {
-        let lines = std::mem::take(self).0.into_inner();
-        lines.expect("memory takes what is written").into()
-    }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, IF_MATCH};
 use hyper::{HeaderMap, Method, Uri};
 use jsonapi::{Api, Base, Error, Params, Query, Record, Resource, write_member};
-use store::Tx;
+use store::{Among, Tx};
 
 use crate::app::App;
 use crate::auth::Caller;
@@ -19,7 +19,7 @@ use crate::inside::Admitted;
 use crate::reply::{entity_tag, tag_list_names};
 
 /// The request header that names a write (the HTTPAPI working group's Idempotency-Key draft).
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Longest such key, in characters.
 const KEY_CHARS_MAX: usize = 255;
 
@@ -44,6 +44,8 @@ pub struct Call {
     pub(super) target: String,
     /// Whether a write is only tried: it is answered, and leaves nothing.
     pub(super) is_trial: bool,
+    /// Which records a list looks at; all, unless there is something here.
+    pub(super) among: Option<Among>,
 }
 
 impl Call {
@@ -58,10 +60,9 @@ impl Call {
         let params = Params::parse(request.uri().query().unwrap_or_default())?;
         let (mut parts, body) = request.into_parts();
         let admitted = parts.extensions.remove::<Admitted>();
-        let is_trial = admitted.as_ref().is_some_and(|admitted| admitted.is_trial);
-        let caller = match admitted {
-            Some(admitted) => admitted.caller,
-            None => authenticate(app, &parts.headers, &params, &info).await?,
+        let (caller, is_trial, among) = match admitted {
+            Some(Admitted { caller, is_trial, among }) => (caller, is_trial, among),
+            None => (authenticate(app, &parts.headers, &params, &info).await?, false, None),
         };
         let base = Base(info.origin + app.store.api().prefix);
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
@@ -76,6 +77,7 @@ impl Call {
             target: idempotency_key.as_ref().map(|_| target(&parts.uri)).unwrap_or_default(),
             idempotency_key,
             is_trial,
+            among,
         };
         Ok((call, body))
     }

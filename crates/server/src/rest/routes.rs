@@ -125,6 +125,7 @@ pub async fn list(call: Call, resource: &'static Resource) -> Answer {
     query.check()?;
     let reading = Reading {
         resource,
+        among: call.among.clone(),
         filters: query.filters()?,
         sort: query.sort.clone(),
         page: query.page,

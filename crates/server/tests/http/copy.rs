@@ -276,9 +276,9 @@ async fn every_table_of_the_schema_is_copied() {
             "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public'"
         }
     };
-    // Leases and counters of failed sign-ins end by themselves; each database keeps account of its
-    // own schema and ids.
-    let own = ["leases", "throttles", "schema_versions", "sqlite_sequence"];
+    // Leases, counters of failed sign-ins and sessions end by themselves; each database keeps
+    // account of its own schema and ids.
+    let own = ["leases", "throttles", "console_sessions", "schema_versions", "sqlite_sequence"];
     for row in target.rows(tables) {
         let name: String = row.get("name");
         if own.contains(&name.as_str()) {

@@ -6,6 +6,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use crate::support::target_directory;
+
 /// How long a line is waited for.
 const LINE_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -17,11 +19,7 @@ pub struct Python {
 }
 
 fn interpreter() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")),
-        PathBuf::from,
-    );
-    let python = target.join("python/bin/python");
+    let python = target_directory().join("python/bin/python");
     assert!(python.exists(), "there is no {}: run scripts/test-python", python.display());
     python
 }

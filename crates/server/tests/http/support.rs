@@ -1,7 +1,7 @@
 //! A real server over a real temporary database, and a real HTTP client to talk to it.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -11,7 +11,7 @@ use store::{Database, Store};
 use testbed::TestDatabase;
 use tokio::net::TcpListener;
 use tollkeeper::api::API;
-use tollkeeper::app::{App, Delivering, Options};
+use tollkeeper::app::{App, Delivering, Options, Staying};
 use tollkeeper::clock::{self, Clock};
 use tollkeeper::commands::add_operator;
 use tollkeeper::http::{Limits, Listener, Service, install_recorder, serve};
@@ -56,6 +56,8 @@ pub struct Setup {
     pub uuid_seed: Option<[u8; 8]>,
     /// How events are delivered, once a courier is started.
     pub delivering: Delivering,
+    /// How long people stay signed in to the console.
+    pub staying: Staying,
 }
 
 impl Default for Setup {
@@ -68,6 +70,7 @@ impl Default for Setup {
             lanes: Database::LANES,
             uuid_seed: None,
             delivering: Delivering { webhook_allow_private: true, ..Delivering::default() },
+            staying: Staying::default(),
         }
     }
 }
@@ -142,6 +145,14 @@ impl Reply {
             })
             .collect()
     }
+}
+
+/// Where builds put things, and tests what they keep.
+pub fn target_directory() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")),
+        PathBuf::from,
+    )
 }
 
 /// A client that goes straight to the server.
@@ -297,13 +308,20 @@ struct Running {
 
 /// Starts a server on a database.
 async fn run(database: &TestDatabase, setup: Setup) -> Running {
-    let Setup { token_lifetime_secs, clock, limits, trusted_proxies, lanes, uuid_seed, delivering } =
-        setup;
+    let Setup {
+        token_lifetime_secs,
+        clock,
+        limits,
+        trusted_proxies,
+        lanes,
+        uuid_seed,
+        delivering,
+        staying,
+    } = setup;
     let database = Database { lanes, ..Database::from(&database.url()) };
     let store = Store::open(database, API).await.unwrap();
     let secret = Some(SECRET.to_owned());
-    let options =
-        Options { secret, token_lifetime_secs, delivering, clock, uuid_seed, ..Options::default() };
+    let options = Options { secret, token_lifetime_secs, delivering, staying, clock, uuid_seed };
     let app = App::new(store, options).await.unwrap();
     install_recorder().unwrap();
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,1 +1,102 @@
+// The balance over time. Numbers are drawn, and read out as the journal has them.
 "use strict";
+
+const place = document.getElementById("chart");
+const sizes = () => ({ width: place.clientWidth, height: 260 });
+let plot = null;
+let told = null;
+let asked = {};
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function threshold(chart, label, text) {
+  const { ctx, bbox } = chart;
+  const value = Number(text);
+  if (text === null || value < chart.scales.y.min || value > chart.scales.y.max) return;
+  const y = Math.round(chart.valToPos(value, "y", true));
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle = colour(label.includes("threshold") ? "--warn" : "--bad");
+  ctx.setLineDash(label.includes("threshold") ? [6, 4] : [2, 3]);
+  ctx.lineWidth = devicePixelRatio;
+  ctx.beginPath();
+  ctx.moveTo(bbox.left, y);
+  ctx.lineTo(bbox.left + bbox.width, y);
+  ctx.stroke();
+  ctx.textAlign = "right";
+  ctx.fillText(label, bbox.left + bbox.width - 4, y - 4);
+  ctx.restore();
+}
+
+// Whatever is near enough to matter is in the picture: thresholds, not a ceiling far away.
+function bounds(low, high) {
+  for (const [label, text] of Object.entries(told.lines)) {
+    if (text === null || !label.includes("threshold")) continue;
+    const [value, span] = [Number(text), high - low || Math.abs(high) || 1];
+    if (value > low - 2 * span && value < high + 2 * span) {
+      low = Math.min(low, value);
+      high = Math.max(high, value);
+    }
+  }
+  const margin = (high - low || Math.abs(high) || 1) * 0.08;
+  return [low - margin, high + margin];
+}
+
+function draw() {
+  if (plot) plot.destroy();
+  const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
+  plot = new uPlot({
+    ...sizes(),
+    cursor: { drag: { x: true, y: false, setScale: false } },
+    legend: { live: true },
+    scales: { y: { range: (_, low, high) => bounds(low, high) } },
+    axes: [axis, { ...axis, size: 76 }],
+    series: [
+      { label: "When" },
+      {
+        label: "Balance",
+        stroke: colour("--accent"),
+        fill: colour("--tint"),
+        width: 2,
+        paths: uPlot.paths.stepped({ align: 1 }),
+        points: { show: told.times.length < 60 },
+        value: (_, raw, series, at) => (at === null || at === undefined ? "–" : told.balances[at]),
+      },
+    ],
+    hooks: {
+      draw: [(chart) => Object.entries(told.lines).forEach(([label, text]) => threshold(chart, label, text))],
+      setSelect: [(chart) => {
+        if (chart.select.width < 5) return;
+        const [from, width] = [chart.select.left, chart.select.width];
+        chart.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+        show({ from: Math.floor(chart.posToVal(from, "x")), to: Math.ceil(chart.posToVal(from + width, "x")) });
+      }],
+    },
+  }, [told.times, told.balances.map(Number)], place);
+  place.dataset.points = String(told.times.length);
+}
+
+async function show(range) {
+  const answer = await fetch(`${place.dataset.source}?${new URLSearchParams(range)}`);
+  if (!answer.ok) return;
+  told = await answer.json();
+  draw();
+}
+
+function back(hours) {
+  const now = Math.ceil(Date.now() / 1000);
+  asked = { from: now - hours * 3600, to: now };
+  show(asked);
+}
+
+for (const button of document.querySelectorAll("[data-hours]")) {
+  button.addEventListener("click", () => {
+    for (const other of document.querySelectorAll("[data-hours]")) other.setAttribute("aria-pressed", String(other === button));
+    back(Number(button.dataset.hours));
+  });
+}
+place.addEventListener("dblclick", () => show(asked));
+addEventListener("resize", () => plot && plot.setSize(sizes()));
+addEventListener("theme", () => told && draw());
+back(720);
