@@ -60,13 +60,13 @@ pub enum OperatorError {
 pub enum Change {
     /// Another password: ends tokens and sessions.
     Password(String),
-    /// Whether they may do anything at all: a no ends tokens and sessions.
+    /// Whether they may do anything at all: a no ends sessions. Tokens are refused until a yes.
     Enabled(bool),
     /// Networks they may come from, as [`network_list`] makes them.
     Networks(Option<String>),
 }
 
-/// Adds an operator who may sign in.
+/// Adds an operator who may sign in; on this node, at once.
 ///
 /// # Errors
 /// When the name or the password will not do, or the name is taken.
@@ -95,6 +95,7 @@ pub async fn add(
             audit(tx, &caller, what, &Json::Null, &state).await
         })
         .await;
+    app.operators.forget();
     match added {
         Err(StoreError::Conflict) => Err(OperatorError::Taken(name.to_owned())),
         other => Ok(other?),
@@ -119,7 +120,7 @@ pub async fn new_operator(
     })
 }
 
-/// Changes the operator of this name.
+/// Changes the operator of this name; on this node it holds at once.
 ///
 /// # Errors
 /// When there is none, or the caller would shut themselves out.
@@ -151,8 +152,10 @@ pub async fn change(
             if shuts_out(&caller, &changed) {
                 return Err(OperatorError::Yourself);
             }
-            if matches!(change, Change::Password(_) | Change::Enabled(false)) {
+            if matches!(change, Change::Password(_)) {
                 changed.tokens_valid_from_secs = now.as_second() + 1 + CLOCKS_APART_SECS_MAX;
+            }
+            if matches!(change, Change::Password(_) | Change::Enabled(false)) {
                 tx.end_console_sessions(operator.id).await?;
             }
             tx.update_operator(&changed).await?;
@@ -161,7 +164,6 @@ pub async fn change(
             Ok(audit(tx, &caller, what, &before, &after).await?)
         })
         .await;
-    // On this node it holds at once.
     app.operators.forget();
     found
 }

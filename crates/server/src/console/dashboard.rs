@@ -123,7 +123,7 @@ struct Mover {
 
 struct Count {
     label: &'static str,
-    count: String,
+    value: String,
     url: String,
     tone: &'static str,
 }
@@ -499,13 +499,13 @@ fn deliveries(known: &Known) -> Vec<Count> {
     let backlog = &known.overview.backlog;
     let waiting = Count {
         label: "waiting",
-        count: whole(backlog.waiting.unsigned_abs()),
+        value: whole(backlog.waiting.unsigned_abs()),
         url: list(DELIVERIES.kind, &[("filter[state_eq]", PENDING), ("sort", "id")]),
         tone: if backlog.waiting > 0 { "warn" } else { "" },
     };
     let by_state = known.deliveries.iter().map(|(state, count)| Count {
         label: state,
-        count: count.map_or_else(|| "not counted in time".to_owned(), whole),
+        value: count.map_or_else(|| "not counted in time".to_owned(), whole),
         url: by_state(state, known.counted_since),
         tone: if *state == "dead" && count.is_some_and(|count| count > 0) { "bad" } else { "" },
     });

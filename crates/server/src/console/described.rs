@@ -39,13 +39,15 @@ pub struct Operation {
     pub path: String,
     /// What it does.
     pub summary: String,
+    /// The same as HTML.
+    pub title: String,
     /// What it takes beside filters and a body.
     pub parameters: Vec<Parameter>,
     /// What its list can be filtered by, and with which operators.
     pub filters: Vec<(String, String)>,
     /// What is sent.
     pub body: Option<Body>,
-    /// Statuses and what they mean.
+    /// Statuses and what they mean, as HTML.
     pub responses: Vec<(String, String)>,
     /// A good answer.
     pub answer: String,
@@ -66,7 +68,7 @@ pub struct Parameter {
     pub place: String,
     /// What it holds.
     pub kind: String,
-    /// What it does.
+    /// What it does, as HTML.
     pub meaning: String,
     /// Whether it must be there.
     pub is_required: bool,
@@ -177,14 +179,15 @@ fn operation(document: &Json, path: &str, method: &str, said: &Json, shared: &Js
         curl: curl(&written, path, body.as_ref(), is_signed_in_for),
         methods: vec![written],
         path: path.to_owned(),
-        summary: capital(summary),
+        summary: capital(summary).replace('`', ""),
+        title: marked(&capital(summary)),
         parameters: parameters(&all),
         filters: filters(&all),
         body,
         responses: members(&said["responses"])
             .map(|(status, response)| {
                 let meaning = text(&resolved(document, response)["description"]);
-                (status.to_owned(), meaning.to_owned())
+                (status.to_owned(), marked(meaning))
             })
             .collect(),
         answer,
@@ -212,7 +215,7 @@ fn parameters(all: &[&Json]) -> Vec<Parameter> {
             name: name.to_owned(),
             place: text(&parameter["in"]).to_owned(),
             kind,
-            meaning: text(&parameter["description"]).to_owned(),
+            meaning: marked(text(&parameter["description"])),
             is_required: parameter["required"] == true,
         });
     }
@@ -350,7 +353,7 @@ fn describe(document: &Json, schema: &Json, below: &str, out: &mut Vec<Parameter
             name: path.strip_prefix("data.").unwrap_or(&path).to_owned(),
             place: String::new(),
             kind: kind(member),
-            meaning: text(&member["description"]).to_owned(),
+            meaning: marked(text(&member["description"])),
             is_required: required.iter().any(|required| required == name),
         });
     }
@@ -380,17 +383,18 @@ fn kind(schema: &Json) -> String {
         };
     }
     let format = schema["format"].as_str().filter(|format| *format != "int64");
-    let mut kind = format.unwrap_or_else(|| type_of(schema)).to_owned();
+    let kind = format.unwrap_or_else(|| type_of(schema)).to_owned();
+    let mut said = vec![kind];
     match (schema["minimum"].as_i64(), schema["maximum"].as_i64()) {
-        (Some(least), Some(most)) => kind += &format!(", {least} to {most}"),
-        (Some(least), None) => kind += &format!(", from {least}"),
+        (Some(least), Some(most)) => said.push(format!("{least} to {most}")),
+        (Some(least), None) => said.push(format!("from {least}")),
         _ => {}
     }
-    if let Some(most) = schema["maxLength"].as_u64() {
-        kind += &format!(", {most} characters at most");
+    said.extend(schema["maxLength"].as_u64().map(|most| format!("{most} characters at most")));
+    if list(&schema["type"]).iter().any(|kind| kind == "null") {
+        said.push("or null".to_owned());
     }
-    let may_be_null = list(&schema["type"]).iter().any(|kind| kind == "null");
-    if may_be_null { format!("{kind}, or null") } else { kind }
+    said.join(", ")
 }
 
 /// The first type that is not null.
@@ -415,19 +419,20 @@ fn resolved<'a>(document: &'a Json, value: &'a Json) -> &'a Json {
 }
 
 fn curl(method: &str, path: &str, body: Option<&Body>, is_signed_in_for: bool) -> String {
-    let mut curl = path.replace("{id}", "1").replace("{delivery}", "1");
-    curl.push('\'');
+    let mut lines = vec![format!("{}'", path.replace("{id}", "1").replace("{delivery}", "1"))];
+    // With a body, curl posts by itself.
     if method != "GET" && !(method == "POST" && body.is_some()) {
-        curl = format!("{curl} -X {method}");
+        lines[0].push_str(" -X ");
+        lines[0].push_str(method);
     }
     if is_signed_in_for {
-        curl += " \\\n  -H \"Authorization: $TOKEN\"";
+        lines.push("-H \"Authorization: $TOKEN\"".to_owned());
     }
-    if let Some(body) = body {
-        let quoted = body.example.replace('\'', "'\\''");
-        curl += &format!(" \\\n  -H 'Content-Type: {}' \\\n  -d '{quoted}'", body.media_type);
+    if let Some(Body { media_type, example, .. }) = body {
+        lines.push(format!("-H 'Content-Type: {media_type}'"));
+        lines.push(format!("-d '{}'", example.replace('\'', "'\\''")));
     }
-    curl
+    lines.join(" \\\n  ")
 }
 
 fn anchor(method: &str, path: &str) -> String {
@@ -440,6 +445,17 @@ fn anchor(method: &str, path: &str) -> String {
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// A text of the document as HTML: what is between backquotes is code.
+fn marked(text: &str) -> String {
+    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let parts = escaped.split('`').zip(0_u32..);
+    let parts = parts.map(|(part, at)| match at % 2 {
+        0 => part.to_owned(),
+        _ => format!("<code>{part}</code>"),
+    });
+    parts.collect()
 }
 
 /// JSON as people read it.

@@ -15,7 +15,7 @@ use crate::operators::{self, Change, OperatorError, network_list};
 #[template(path = "operators.html")]
 struct Operators {
     frame: Frame,
-    operators: Vec<Row>,
+    rows: Vec<Row>,
     notice: String,
     error: String,
     name: String,
@@ -78,7 +78,7 @@ async fn list(visit: &Visit, status: StatusCode, error: String) -> Page {
     let field = |name| visit.field(name).unwrap_or_default().to_owned();
     let page = Operators {
         frame: visit.frame("Operators"),
-        operators: all.iter().map(|operator| row(visit, operator)).collect(),
+        rows: all.iter().map(|operator| row(visit, operator)).collect(),
         notice: visit.param("added").map_or_else(String::new, |name| format!("{name} was added.")),
         error,
         name: field("name"),
@@ -169,7 +169,7 @@ async fn show(visit: &Visit, operator: &Operator, status: StatusCode, error: Str
         Some("password") => "The password is another one. Tokens and sessions have ended.",
         Some("networks") => "The networks are others.",
         Some("enable") => "They may come in again.",
-        Some("disable") => "They may come in no more. Tokens and sessions have ended.",
+        Some("disable") => "They may come in no more: sessions have ended, and tokens are refused.",
         _ => "",
     };
     let networks = match visit.field("networks") {

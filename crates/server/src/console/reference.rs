@@ -181,7 +181,6 @@ fn path_names(path: &str) -> Vec<String> {
 
 /// A body as people read it, and what is not shown of it.
 async fn shown(answer: &Answer) -> (String, String) {
-    let mut note = String::new();
     let body = match &answer.source {
         None => answer.body.to_vec(),
         Some(source) => match source.beginning(SHOWN_MAX).await {
@@ -196,12 +195,12 @@ async fn shown(answer: &Answer) -> (String, String) {
     if let Some((at, _)) = text.char_indices().nth(SHOWN_MAX) {
         text.truncate(at);
     }
-    if text.len() >= SHOWN_MAX {
-        note = "Only the beginning is shown.".to_owned();
-    } else if body.is_empty() {
-        note = "The answer has no body.".to_owned();
-    }
-    (text, note)
+    let note = match () {
+        () if text.len() >= SHOWN_MAX => "Only the beginning is shown.",
+        () if body.is_empty() => "The answer has no body.",
+        () => "",
+    };
+    (text, note.to_owned())
 }
 
 impl Operation {

@@ -17,6 +17,8 @@ mod cli;
 mod clusters;
 mod concurrency;
 mod connections;
+mod console;
+mod console_desk;
 mod contacts;
 mod contractors;
 mod copy;
