@@ -66,7 +66,7 @@ impl From<Task> for Shown {
 #[template(path = "tasks.html")]
 struct Tasks {
     frame: Frame,
-    tasks: Vec<Shown>,
+    shown: Vec<Shown>,
     imported: Vec<(&'static str, String)>,
     said: Vec<String>,
 }
@@ -89,7 +89,7 @@ async fn page(visit: &Visit, status: StatusCode, said: Vec<String>) -> Page {
     let tasks = visit.console.app.store.tasks(None, TASKS_MAX).await?;
     let page = Tasks {
         frame: visit.frame("Tasks"),
-        tasks: tasks.into_iter().map(Shown::from).collect(),
+        shown: tasks.into_iter().map(Shown::from).collect(),
         imported: IMPORTED.iter().map(|one| (one.kind, heading(one.kind))).collect(),
         said,
     };
@@ -225,7 +225,7 @@ struct Many {
     fields: Vec<Field>,
     chosen: Vec<&'static str>,
     said: String,
-    preview: Vec<EditPreview>,
+    preview: Vec<Would>,
     values: Vec<(String, String)>,
     changing: usize,
     refused: usize,
@@ -284,9 +284,12 @@ pub async fn edit_many(visit: &Visit) -> Page {
             let tried = preview_edit(inside, caller, &ACCOUNTS, &ids, &attributes, &relationships);
             match tried.await {
                 Ok(preview) => {
-                    page.changing = preview.iter().filter(|one| !one.changed.is_empty()).count();
-                    page.refused = preview.iter().filter(|one| !one.errors.is_empty()).count();
-                    page.preview = preview;
+                    page.preview = preview.into_iter().map(Would::from).collect();
+                    let count = |holds: fn(&Would) -> bool| {
+                        page.preview.iter().filter(|one| holds(one)).count()
+                    };
+                    page.changing = count(|one| !one.changes.is_empty());
+                    page.refused = count(|one| !one.refusals.is_empty());
                 }
                 Err(NotQueued::Refused(why)) => page.said = why,
                 Err(error) => return Err(not_queued(error)),
@@ -306,18 +309,35 @@ pub async fn edit_many(visit: &Visit) -> Page {
     Ok(html(status, &page)?)
 }
 
-/// How templates show values of the API.
-mod filters {
-    use serde_json::Value as Json;
+/// What would become of one account.
+struct Would {
+    id: i64,
+    name: String,
+    /// What it is called, what it is, and what it would be.
+    changes: Vec<(String, String, String)>,
+    refusals: Vec<String>,
+}
 
-    /// A value in a few words.
-    #[askama::filter_fn]
-    pub fn told(value: &Json, _: &dyn askama::Values) -> askama::Result<String> {
-        Ok(match value {
+impl From<EditPreview> for Would {
+    fn from(preview: EditPreview) -> Self {
+        let shown = |value: &Json| match value {
             Json::Null => "–".to_owned(),
             Json::String(text) => text.clone(),
             other => other.to_string(),
-        })
+        };
+        let changes = preview.changed.into_iter();
+        let refusals = preview.errors.into_iter().map(|wrong| match wrong.member {
+            Some(member) => format!("{} {}", heading(&member), wrong.message),
+            None => wrong.detail,
+        });
+        Self {
+            id: preview.id,
+            name: preview.name.unwrap_or_default(),
+            changes: changes
+                .map(|one| (heading(&one.member), shown(&one.before), shown(&one.after)))
+                .collect(),
+            refusals: refusals.collect(),
+        }
     }
 }
 
