@@ -21,6 +21,7 @@ mod reference;
 mod session;
 mod show;
 mod visit;
+mod work;
 
 use std::sync::Arc;
 
@@ -58,6 +59,13 @@ pub fn router(app: &Arc<App>, inside: &Inside) -> Router {
     pages.add("/operators", async |visit| operators::operators(&visit).await);
     pages.add("/operators/{id}", async |visit| operators::operator(&visit, &id_of(&visit)).await);
     pages.add("/sessions", async |visit| door::sessions(&visit).await);
+    pages.add("/tasks", async |visit| work::list(&visit).await);
+    pages.open("/tasks/import/{kind}", work::import);
+    pages.add("/tasks/{id}", async |visit| work::show(&visit, &id_of(&visit)).await);
+    pages.add("/accounts/edit-many", async |visit| {
+        post_only(&visit)?;
+        work::edit_many(&visit).await
+    });
     for endpoint in ENDPOINTS {
         pages.add_resource(endpoint.resource);
     }

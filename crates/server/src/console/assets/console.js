@@ -72,3 +72,26 @@ addEventListener("htmx:beforeSwap", (event) => {
     event.detail.shouldSwap = false;
   }
 });
+
+// A file goes as it is, once to be looked at and once to be taken in.
+async function sendFile(form, query) {
+  const file = form.querySelector("[type=file]").files[0];
+  const kind = form.querySelector("[name=kind]").value;
+  const answer = await fetch(`/tasks/import/${kind}?${new URLSearchParams({ name: file.name, ...query })}`, {
+    method: "POST",
+    headers: { "x-csrf-token": form.querySelector("[name=csrf]").value, "content-type": "text/csv" },
+    body: file,
+  });
+  const next = answer.headers.get("hx-redirect");
+  if (next) location.assign(next);
+  else document.getElementById("import-preview").innerHTML = await answer.text();
+}
+
+addEventListener("submit", (event) => {
+  if (!event.target.matches("[data-import]")) return;
+  event.preventDefault();
+  sendFile(event.target, {});
+});
+addEventListener("click", (event) => {
+  if (event.target.closest("[data-begin]")) sendFile(document.querySelector("[data-import]"), { begin: "yes" });
+});
