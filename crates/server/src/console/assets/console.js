@@ -52,3 +52,11 @@ addEventListener("keydown", (event) => {
     }
   }
 });
+
+// What is put in the place of a line gets the focus that was there: the field, or the button to it.
+addEventListener("htmx:load", (event) => {
+  const line = event.detail.elt;
+  if (!line.matches(".line")) return;
+  const place = line.querySelector("form input:not([type=hidden]), form select, form textarea") || line.querySelector(".edit");
+  if (place) place.focus();
+});
