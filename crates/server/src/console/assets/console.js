@@ -60,3 +60,8 @@ addEventListener("htmx:load", (event) => {
   const place = line.querySelector("form input:not([type=hidden]), form select, form textarea") || line.querySelector(".edit");
   if (place) place.focus();
 });
+
+// A page that the browser has kept may be another person's by now, or be out of date: ask again.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});
