@@ -94,6 +94,9 @@ async fn total(
     if let Some(cursor) = reading.walk.as_ref().and_then(|walk| walk.from.as_ref()) {
         return Ok(cursor.total);
     }
+    if matches!(reading.among, Some(Among::After(_))) {
+        return Ok(0);
+    }
     let total = if reading.filters.is_empty() && reading.among.is_none() {
         let sql = "SELECT CAST(sum(total) AS BIGINT) FROM totals WHERE kind = $1";
         let params = [Value::text(reading.resource.kind)];

@@ -68,7 +68,6 @@ pub static ACCOUNTS: Resource = Resource {
         to_one("contractor", "contractors").required().filterable(),
         to_one("invoice-template", "invoice-templates").filterable(),
     ],
-    cursors: true,
     on_delete: &[
         OnDelete::Takes { kind: "payments", relationship: "account" },
         OnDelete::Takes { kind: "transactions", relationship: "account" },

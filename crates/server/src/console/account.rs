@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use super::assets;
 use super::bar::Bar;
 use super::cells::{Cell, Member, grouped, title};
-use super::form::random_key;
+use super::form::{next_key, random_key};
 use super::page::{Frame, heading, html, served};
 use super::show::{Change, Line, changes, lines, whole};
 use super::visit::{Page, Refusal, Visit, query, see_other};
@@ -226,6 +226,7 @@ pub async fn pay(visit: &Visit, id: &str) -> Page {
         visit.try_out(Method::POST, "/payments", &document).await
     };
     if !answer.status.is_success() {
+        let key = next_key(key, &answer)?;
         return page(visit, id, payment(field, key, Some(&answer)), answer.status).await;
     }
     let url = format!("/accounts/{id}");

@@ -126,12 +126,13 @@ pub async fn create(visit: &Visit, resource: &'static Resource) -> Page {
         let id = record["data"]["id"].as_str().unwrap_or_default();
         let member = resource.verbs.read && resource.verbs.update;
         return Ok(see_other(&match visit.field("back") {
-            Some(back) if back.starts_with('/') && !back.starts_with("//") => back.to_owned(),
+            Some(back) if is_local(back) => back.to_owned(),
             _ if member => format!("/{}/{id}", resource.kind),
             _ => format!("/{}", resource.kind),
         }));
     }
     let fields = fields(resource, false, |name| entered(visit, name));
+    let key = next_key(key, &answer)?;
     refused(visit, resource, Write::Create, fields, answer, key, String::new())
 }
 
@@ -285,9 +286,11 @@ fn page(
     Ok(html(status, &form)?)
 }
 
-/// Whether this leads to a page of the console.
+/// Whether this leads to a page of the console: a path as it stands in a request. Browsers read a
+/// backslash as a slash, and step over tabs and line breaks wherever they are.
 pub fn is_local(target: &str) -> bool {
-    target.starts_with('/') && !target.starts_with("//") && !target.contains('\\')
+    let is_written_out = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
+    target.starts_with('/') && !target.starts_with("//") && target.bytes().all(is_written_out)
 }
 
 /// A name for one write.
@@ -298,6 +301,15 @@ pub fn random_key() -> Result<String, Refusal> {
     let mut random = [0_u8; 16];
     getrandom::fill(&mut random).map_err(|error| crate::error::ApiError::Internal(error.into()))?;
     Ok(URL_SAFE_NO_PAD.encode(random))
+}
+
+/// The name of the next try after a refusal, which is kept under the name of this one; while the same
+/// write is still going on elsewhere, it is the same.
+///
+/// # Errors
+/// When the system has no randomness to give.
+pub fn next_key(key: String, refusal: &Answer) -> Result<String, Refusal> {
+    if refusal.status == StatusCode::CONFLICT { Ok(key) } else { random_key() }
 }
 
 /// The fields of a resource's form.
@@ -472,7 +484,7 @@ fn wire(attribute: &Attribute, text: &str) -> Json {
     }
 }
 
-/// Records of a type whose name or id begins with what somebody types, as choices of a field.
+/// Records of a type whose id is what somebody types, or whose name has it, as choices of a field.
 ///
 /// # Errors
 /// What the API refuses.
@@ -492,7 +504,13 @@ pub async fn suggest(visit: &Visit, resource: &'static Resource) -> Page {
     }
     let target = format!("/{}?{}", resource.kind, super::visit::query(pairs));
     let document = visit.get(&target).await?.json();
-    let records = document["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut records = document["data"].as_array().cloned().unwrap_or_default();
+    if typed.parse::<u64>().is_ok()
+        && let Ok(found) = visit.get(&format!("/{}/{typed}", resource.kind)).await
+    {
+        records.retain(|record| record["id"] != typed);
+        records.insert(0, found.json()["data"].take());
+    }
     let choices = records
         .iter()
         .map(|record| {

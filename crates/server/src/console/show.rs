@@ -124,7 +124,7 @@ pub struct Change {
 pub struct Belonging {
     /// What it is called.
     pub label: String,
-    /// The list.
+    /// The list; empty where it cannot be narrowed to these.
     pub url: String,
     /// The form that adds one; empty where there is none.
     pub new: String,
@@ -167,7 +167,7 @@ pub async fn show(visit: &Visit, resource: &'static Resource, id: &str) -> Page 
         changes: changes(visit, resource, id).await?,
         can_update: resource.verbs.update,
         can_delete: resource.verbs.delete,
-        notice: notice(visit.param("done").unwrap_or_default()),
+        notice: notice(resource, visit.param("done").unwrap_or_default()),
         key: random_key()?,
     };
     Ok(html(StatusCode::OK, &page)?)
@@ -227,21 +227,21 @@ pub fn belongings(resource: &Resource, id: &str) -> Vec<Belonging> {
         links.filter(|link| link.kind == resource.kind).map(move |link| (other, link))
     });
     pointing
-        .filter(|(_, link)| link.filterable || link.as_key)
         .map(|(other, link)| {
-            let filter = if link.filterable {
-                format!("filter[{}.id]", link.name)
-            } else {
-                format!("filter[{}-id_eq]", link.name)
+            let filter = match (link.filterable, link.as_key) {
+                (true, _) => format!("filter[{}.id]", link.name),
+                (_, true) => format!("filter[{}-id_eq]", link.name),
+                _ => String::new(),
             };
             let list = format!("/{}?{}", other.kind, query([(filter.as_str(), id)]));
             let new = format!("/{}/new?{}", other.kind, query([(link.name, id)]));
             Belonging {
                 label: heading(other.kind),
-                url: list,
-                new: if other.verbs.create { new } else { String::new() },
+                url: if filter.is_empty() { filter } else { list },
+                new: if other.verbs.create && link.creatable { new } else { String::new() },
             }
         })
+        .filter(|belonging| !belonging.url.is_empty() || !belonging.new.is_empty())
         .collect()
 }
 
@@ -293,8 +293,9 @@ fn change(record: &Json) -> Change {
     }
 }
 
-fn notice(done: &str) -> String {
-    let action = ACTIONS.iter().find(|action| action.name == done);
+fn notice(resource: &Resource, done: &str) -> String {
+    let mut of_kind = ACTIONS.iter().filter(|action| action.kind == resource.kind);
+    let action = of_kind.find(|action| action.name == done);
     action.map_or_else(String::new, |action| format!("{}: done.", action.label))
 }
 

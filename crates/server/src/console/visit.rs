@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use hyper::header::HeaderName;
-use hyper::{HeaderMap, Method, StatusCode};
+use hyper::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::Value;
 use store::Among;
 
@@ -23,6 +23,8 @@ use crate::reply::Reply;
 
 /// The header by which htmx asks for a part of a page.
 const FRAGMENT: &str = "hx-request";
+/// The header by which htmx says on which page it is.
+const FRAGMENT_OF: &str = "hx-current-url";
 /// The header that carries the forms' token where there is no form.
 pub const CSRF_HEADER: &str = "x-csrf-token";
 /// The field that carries it.
@@ -245,12 +247,19 @@ pub fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String 
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-/// Where somebody wanted to go who must sign in first.
+/// Where somebody wanted to go who must sign in first: the page that they asked for, or were at when
+/// its script asked for a part of it.
 fn wanted(request: &Request) -> String {
-    if request.method() != Method::GET {
-        return "/".to_owned();
-    }
-    request.uri().path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string)
+    let asked = request.uri();
+    let page = request.headers().get(FRAGMENT_OF).and_then(|page| page.to_str().ok());
+    let page = page.and_then(|page| page.parse::<Uri>().ok());
+    let page = page.filter(|page| request.method() != Method::GET || page.path() != asked.path());
+    let target = match &page {
+        Some(page) => page.path_and_query(),
+        None if request.method() == Method::GET => asked.path_and_query(),
+        None => None,
+    };
+    target.map_or_else(|| "/".to_owned(), ToString::to_string)
 }
 
 /// Sends the browser elsewhere, to look.

@@ -15,7 +15,7 @@ const ALL: &[&str] = &[
 ];
 
 /// The operators of a kind, as the contract lists them (protocol 7.5), and a value they take.
-fn operators(kind: Kind) -> (&'static [&'static str], &'static str) {
+pub fn operators(kind: Kind) -> (&'static [&'static str], &'static str) {
     match kind {
         Kind::Text | Kind::Json | Kind::Words(_) => (TEXT, "a"),
         Kind::Decimal => (ORDER, "1.5"),
@@ -59,7 +59,7 @@ fn on_the_wire(resource: &'static Resource) -> impl Iterator<Item = &'static Att
 }
 
 /// The fixture's server with one record of every other type, each relationship set.
-async fn walk() -> TestApp {
+pub async fn walk() -> TestApp {
     let app = fixture_app().await;
     let document = json!({"data": {"type": "contacts", "id": "1", "attributes": {"notes": "x"}}});
     assert_eq!(app.patch("/contacts/1", document).await.status, 200);

@@ -50,7 +50,7 @@ fn payload(token: &str) -> Value {
 }
 
 /// Changes an operator as the command line does.
-async fn change(app: &TestApp, name: &str, change: impl Fn(&mut Operator) + Send + 'static) {
+pub async fn change(app: &TestApp, name: &str, change: impl Fn(&mut Operator) + Send + 'static) {
     let name = name.to_owned();
     let changed: Result<(), StoreError> = app
         .app
