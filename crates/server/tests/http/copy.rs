@@ -143,11 +143,25 @@ async fn full() -> TestApp {
     let texts =
         json!({"event-type": "digest", "subject": "s {{ count }}", "text-body": "\u{1f511}"});
     app.create("email-templates", texts, json!({})).await;
+    leave_task(&app);
     // No server of a copy is to send what waits: that would show.
     let tomorrow = Stored::Time(app.app.now() + SignedDuration::from_hours(24));
     let tomorrow = app.database.literal(&tomorrow);
     app.database.execute(&format!("UPDATE delivery_lines SET due_at = {tomorrow}"));
     app
+}
+
+/// Leaves a task that has ended.
+fn leave_task(app: &TestApp) {
+    let time = app.database.literal(&Stored::Time(app.app.now()));
+    let least = i64::MIN + 1;
+    app.database.execute(&format!(
+        "INSERT INTO tasks (kind, operator_id, operator_name, ip, description, state, total, done, \
+         failed, created_at, ended_at, parameters, position, error) VALUES ('import', 1, 'admin', \
+         '::1', '⛁', 'failed', 2, 1, 1, {time}, {time}, '{{}}', {least}, 'e')"
+    ));
+    app.database.execute("INSERT INTO task_inputs VALUES (1, 1, '[[2,[\"a\"]],[3,\"why\"]]')");
+    app.database.execute("INSERT INTO task_failures VALUES (1, 2, 'line 3', 'why')");
 }
 
 fn retried(account: &str) -> String {
