@@ -27,7 +27,7 @@ const RECORDS: i64 = 60;
 /// More than any buffer on the way holds.
 const BODY_BYTES: usize = 50_000;
 /// Long enough for any of this.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A store with one lane, and so many records of each type, those of one type large.
 async fn open() -> (TestDatabase, Arc<Store>) {
