@@ -11,6 +11,7 @@ use reqwest::Method;
 use serde_json::json;
 use store::Store;
 use testbed::{Kind, TestDatabase};
+use tollkeeper::accounts::judge_older;
 use tollkeeper::api::API;
 use tollkeeper::commands::add_operator;
 use tollkeeper::journal::open_books;
@@ -78,6 +79,7 @@ fn assert_same(one: &TestDatabase, other: &TestDatabase) {
 async fn full() -> TestApp {
     let (app, contractor) = app_with_contractor().await;
     open_books(&app.app.store, app.app.moment()).await.unwrap();
+    judge_older(&app.app).await.unwrap();
     add_operator(&app.app, "second", PASSWORD, Some("10.0.0.0/8,::1".to_owned())).await.unwrap();
     let password = "hidden \u{1f511}";
     let connection = json!({"name": "s", "host": "mail.example.com", "from-address": "n@example.com",
@@ -413,8 +415,11 @@ async fn what_is_no_copy_is_refused() {
     }
     // A server is running on the first.
     refuses(path, &app.database.url(), &fresh("used.db").url(), "is in use");
-    here.database().execute("DELETE FROM settings WHERE name = 'journal'");
-    refuses(path, &source, &fresh("bookless.db").url(), "run `tollkeeper verify` on it");
+    for missing in ["limit-states", "journal"] {
+        here.database().execute(&format!("DELETE FROM settings WHERE name = '{missing}'"));
+        let target = fresh(&format!("{missing}.db"));
+        refuses(path, &source, &target.url(), "run `tollkeeper verify` on it");
+    }
     match here.database().kind() {
         Kind::Sqlite => here.database().execute("PRAGMA user_version = 2"),
         Kind::Postgres => here.database().execute("DELETE FROM schema_versions"),
