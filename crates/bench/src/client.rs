@@ -3,6 +3,7 @@
 //! Written by hand because it shares the cores with the server: it only looks for the status,
 //! the length and the end of each answer.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,7 +93,8 @@ pub async fn ask(
     expected: &[u8; 3],
 ) -> anyhow::Result<()> {
     let mut connection = Connection::open(node.address).await?;
-    connection.exchange(&request.encode(Some(&node.token)), expected).await
+    connection.exchange(&request.encode(Some(&node.token)), expected).await?;
+    Ok(())
 }
 
 /// Asks once for something that is sent while it is made.
@@ -117,20 +119,26 @@ pub async fn stream(address: SocketAddr, token: &str, path: String) -> anyhow::R
 /// How a body ends that is sent in chunks.
 const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 
-struct Connection {
+/// A connection that is kept.
+pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(address: SocketAddr) -> anyhow::Result<Self> {
+    /// Opens one.
+    pub async fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, buffer: vec![0; 256 * 1024] })
     }
 
-    /// Sends a request and reads its answer to the end.
-    async fn exchange(&mut self, request: &[u8], expected: &[u8; 3]) -> anyhow::Result<()> {
+    /// Sends a request, reads its answer to the end, and returns the head.
+    pub async fn exchange(
+        &mut self,
+        request: &[u8],
+        expected: &[u8; 3],
+    ) -> anyhow::Result<Cow<'_, str>> {
         self.stream.write_all(request).await?;
         let mut filled = 0;
         let (head, length) = loop {
@@ -148,13 +156,13 @@ impl Connection {
         }
         let mut missing = (head + length).saturating_sub(filled);
         while missing > 0 {
-            let read = self.stream.read(&mut self.buffer).await?;
+            let read = self.stream.read(&mut self.buffer[head..]).await?;
             if read == 0 {
                 bail!("the server closed the connection");
             }
             missing = missing.saturating_sub(read);
         }
-        Ok(())
+        Ok(String::from_utf8_lossy(&self.buffer[..head]))
     }
 }
 

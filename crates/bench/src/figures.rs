@@ -49,6 +49,21 @@ pub struct Report {
     pub journal: Option<Journal>,
     /// What webhooks take.
     pub deliveries: Option<Deliveries>,
+    /// How long the console's pages take.
+    pub views: Vec<View>,
+}
+
+/// A page of the console.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// Accounts in the database.
+    pub accounts: u64,
+    /// What is looked at.
+    pub name: &'static str,
+    /// Half of the answers took at most this.
+    pub p50: Duration,
+    /// 95 of 100 answers took at most this.
+    pub p95: Duration,
 }
 
 /// Webhooks beside payments.
@@ -96,6 +111,7 @@ impl Report {
             peak_memory_mib: Vec::new(),
             journal: None,
             deliveries: None,
+            views: Vec::new(),
         }
     }
 

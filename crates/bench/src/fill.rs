@@ -5,7 +5,7 @@ use jsonapi::{Id, Input, Record, RecordDocument, Value};
 use store::{NewOperator, Store, StoreError, Tx};
 use tollkeeper::accounts::ACCOUNTS;
 use tollkeeper::api::API;
-use tollkeeper::auth::Caller;
+use tollkeeper::auth::{Caller, hash_password};
 use tollkeeper::clock::{self, Moment};
 use tollkeeper::contractors::CONTRACTORS;
 use tollkeeper::error::ApiError;
@@ -13,6 +13,7 @@ use tollkeeper::payments::{PAYMENTS, post_payment};
 use uuid::Uuid;
 
 use crate::cluster::Cluster;
+use crate::console;
 use crate::database::Database;
 use crate::scenarios;
 
@@ -38,7 +39,7 @@ async fn put(url: &str, accounts: u64) -> anyhow::Result<()> {
     let store = Store::open(url, API).await?;
     let operator = NewOperator {
         name: "bench".to_owned(),
-        password_hash: String::new(),
+        password_hash: hash_password(console::PASSWORD)?,
         allowed_ips: None,
         created_at: clock::system(),
     };

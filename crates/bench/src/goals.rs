@@ -147,6 +147,11 @@ pub fn outcomes(report: &Report) -> Vec<Outcome> {
         let what = "payments beside them ÷ payments without";
         outcomes.push(Outcome::new(what, of_alone, Bound::AtLeast(0.9)));
     }
+    let slowest = report.views.iter().map(|view| view.p95.as_secs_f64() * 1000.0);
+    if let (Limits::Sqlite(_), Some(slowest)) = (&report.limits, slowest.max_by(f64::total_cmp)) {
+        let what = "console's accounts, slowest view, p95 in ms";
+        outcomes.push(Outcome::new(what, slowest, Bound::AtMost(50.0)));
+    }
     match (&report.limits, report.journal) {
         (Limits::Sqlite(_), Some(Journal { verified_per_sec, statement, .. })) => {
             let verified = Bound::AtLeast(300_000.0);

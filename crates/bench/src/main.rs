@@ -7,6 +7,7 @@
 
 mod client;
 mod cluster;
+mod console;
 mod cpu;
 mod database;
 mod deliveries;
@@ -97,6 +98,9 @@ enum Role {
         events: u32,
     },
 }
+
+/// What `--only` calls the console's pages.
+const CONSOLE: &str = "console";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -216,6 +220,11 @@ async fn measure_round(
             measure(Load { scenario, accounts, connections, nodes: &[&node] }).await?;
         }
     }
+    let views = if CONSOLE.contains(&arguments.only) {
+        console::measure(&node, accounts).await?
+    } else {
+        Vec::new()
+    };
     let mut nodes = vec![node];
     if cluster.is_some() && arguments.connections.contains(&TWO_NODES_CONNECTIONS) {
         nodes.push(ServerProcess::start(&database.url).await?);
@@ -228,5 +237,6 @@ async fn measure_round(
     for node in nodes {
         report.peak_memory_mib.push((accounts, node.peak_memory_mib()?));
     }
+    report.views.extend(views);
     Ok(())
 }

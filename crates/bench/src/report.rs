@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cpu::micros_each;
 use crate::figures::{
-    Deliveries, Journal, Limits, Measurement, Report, STATEMENT_ENTRIES, Streamed,
+    Deliveries, Journal, Limits, Measurement, Report, STATEMENT_ENTRIES, Streamed, View,
 };
 use crate::goals;
 use crate::scenarios::{CONSTANT, SCENARIOS, Scenario};
@@ -105,6 +105,11 @@ impl Report {
                  payments beside the same events undelivered, {of_alone:.2} of those without events"
             );
         }
+        for View { accounts, name, p50, p95 } in &self.views {
+            println!(
+                "console with {accounts:>8} accounts, {name:<26} p50 {p50:>8.1?}, p95 {p95:>8.1?}"
+            );
+        }
         println!();
         for outcome in goals::outcomes(self) {
             println!("{outcome}");
@@ -160,6 +165,18 @@ impl Report {
                 "statement_secs": journal.statement.whole.as_secs_f64(),
             })
         });
+        let views: Vec<Value> = self
+            .views
+            .iter()
+            .map(|view| {
+                json!({
+                    "accounts": view.accounts,
+                    "view": view.name,
+                    "p50_secs": view.p50.as_secs_f64(),
+                    "p95_secs": view.p95.as_secs_f64(),
+                })
+            })
+            .collect();
         let goals: Vec<Value> = goals::outcomes(self)
             .iter()
             .map(|goal| {
@@ -182,6 +199,7 @@ impl Report {
                     "payments_of_without_events": deliveries.of_alone,
                 })
             }),
+            "console": views,
             "goals": goals,
         });
         match &self.limits {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use jsonapi::{Input, Resource, Value};
 use store::{Store, StoreError};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{Notify, OnceCell, Semaphore};
 use uuid::{ContextV1, Uuid};
 
 use crate::auth::{Operators, Throttle, Tokens};
@@ -115,6 +115,8 @@ pub struct App {
     pub delivering: Delivering,
     /// How long people stay signed in to the console.
     pub staying: Staying,
+    /// Rings when a task of this process is to begin.
+    pub task_bell: Notify,
     outbound: OnceCell<Outbound>,
     cipher: Cipher,
     fingerprints: Fingerprints,
@@ -152,6 +154,7 @@ impl App {
             leaving: Arc::default(),
             delivering,
             staying,
+            task_bell: Notify::new(),
             outbound: OnceCell::new(),
             cipher: Cipher::new(&secret),
             fingerprints: Fingerprints::new(&secret),

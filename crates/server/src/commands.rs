@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::SignedDuration;
-use store::{NewOperator, Operator, Store, StoreError};
+use store::{Operator, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -22,26 +22,24 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::api::API;
 use crate::app::{App, Options};
-use crate::auth::{hash_password, parse_network, random_password};
+use crate::auth::{Caller, random_password};
 use crate::cli::{AdminCommand, ImportCommand};
 use crate::config::Config;
 use crate::courier::Courier;
 use crate::demo;
 use crate::http::{Limits, Listener, Service, install_recorder, serve as serve_http};
+use crate::inside::Inside;
 use crate::jobs::{Jobs, Kept};
 use crate::journal::{Finding, Range, open_books, verify_slice};
+use crate::operators::{self, Change, check_password, network_list, new_operator};
 use crate::payments::{Import, Tally};
 use crate::progress::Progress;
 use crate::router::router;
+use crate::tasks::Runner;
 use crate::yeti::Takeover;
 
 /// Name of the operator that an empty database gets.
 const FIRST_OPERATOR: &str = "admin";
-/// Shortest password that is accepted.
-const PASSWORD_CHARS_MIN: usize = 8;
-/// How far the clocks of nodes may be apart: tokens that a node ahead has issued with the old
-/// password end all the same. New ones are issued as of that later time, and so are good at once.
-const CLOCKS_APART_SECS_MAX: i64 = 5;
 /// An import that refused rows exits with this.
 const ROWS_REFUSED: u8 = 1;
 
@@ -93,8 +91,9 @@ pub async fn serve(config: Config, with_demo: bool) -> anyhow::Result<()> {
     };
     let jobs = Jobs::start(&app, kept);
     let courier = Courier::start(&app);
-    let service =
-        Service::new(router(&app), &config.trusted_proxies).closing_when(Arc::clone(&app.leaving));
+    let api = router(&app);
+    let tasks = Runner::start(&app, Inside::new(api.clone()));
+    let service = Service::new(api, &config.trusted_proxies).closing_when(Arc::clone(&app.leaving));
     let (close, closed) = oneshot::channel();
     let serving = serve_http(Listener { tcp, tls }, service, limits, async {
         let _ = closed.await;
@@ -104,7 +103,7 @@ pub async fn serve(config: Config, with_demo: bool) -> anyhow::Result<()> {
         () = serving => tracing::info!("stopped"),
         () = lead_out(&app, signals, drain, close) => tracing::warn!("stopped at once: answers in progress are lost"),
     }
-    tokio::join!(jobs.stop(), courier.stop());
+    tokio::join!(jobs.stop(), courier.stop(), tasks.stop());
     Ok(())
 }
 
@@ -178,7 +177,7 @@ async fn welcome_first_operator(app: &Arc<App>, configured: Option<&str>) -> any
         Some(password) => password.to_owned(),
         None => random_password()?,
     };
-    let new = new_operator(app, FIRST_OPERATOR, &password, None)?;
+    let new = new_operator(app, FIRST_OPERATOR, &password, None).await?;
     let added: Result<bool, StoreError> = app
         .store
         .write(async move |tx| {
@@ -202,34 +201,14 @@ async fn welcome_first_operator(app: &Arc<App>, configured: Option<&str>) -> any
 /// Adds an operator who may sign in.
 ///
 /// # Errors
-/// When the name is taken.
+/// When the name or the password will not do, or the name is taken.
 pub async fn add_operator(
     app: &Arc<App>,
     name: &str,
     password: &str,
     allowed_ips: Option<String>,
 ) -> anyhow::Result<()> {
-    let new = new_operator(app, name, password, allowed_ips)?;
-    let added: Result<i64, StoreError> =
-        app.store.write(async move |tx| tx.insert_operator(&new).await).await;
-    match added {
-        Err(StoreError::Conflict) => bail!("there is already an operator {name:?}"),
-        other => other.map(|_| ()).map_err(Into::into),
-    }
-}
-
-fn new_operator(
-    app: &App,
-    name: &str,
-    password: &str,
-    allowed_ips: Option<String>,
-) -> anyhow::Result<NewOperator> {
-    Ok(NewOperator {
-        name: name.to_owned(),
-        password_hash: hash_password(password)?,
-        allowed_ips,
-        created_at: app.now(),
-    })
+    Ok(operators::add(app, &Caller::default(), name, password, allowed_ips).await?)
 }
 
 /// Looks after operators.
@@ -248,30 +227,21 @@ pub async fn admin(config: Config, command: AdminCommand) -> anyhow::Result<()> 
             println!("Added {name:?}.");
         }
         AdminCommand::Passwd { name } => {
-            let password_hash = hash_password(&read_password()?)?;
-            let valid_from_secs = app.now().as_second() + 1 + CLOCKS_APART_SECS_MAX;
-            change_operator(&app, &name, move |operator| {
-                operator.password_hash.clone_from(&password_hash);
-                operator.tokens_valid_from_secs = valid_from_secs;
-            })
-            .await?;
+            change_operator(&app, &name, Change::Password(read_password()?)).await?;
             println!("Changed the password of {name:?}; older tokens have ended.");
         }
         AdminCommand::Disable { name } => {
-            change_operator(&app, &name, |operator| operator.enabled = false).await?;
+            change_operator(&app, &name, Change::Enabled(false)).await?;
             println!("Disabled {name:?}.");
         }
         AdminCommand::Enable { name } => {
-            change_operator(&app, &name, |operator| operator.enabled = true).await?;
+            change_operator(&app, &name, Change::Enabled(true)).await?;
             println!("Enabled {name:?}.");
         }
         AdminCommand::Allow { name, networks } => {
             let allowed_ips = network_list(&networks)?;
             let shown = allowed_ips.clone().unwrap_or_else(|| "anywhere".to_owned());
-            change_operator(&app, &name, move |operator| {
-                operator.allowed_ips.clone_from(&allowed_ips);
-            })
-            .await?;
+            change_operator(&app, &name, Change::Networks(allowed_ips)).await?;
             println!("{name:?} may come from: {shown}.");
         }
         AdminCommand::List => print_operators(&app.store.operators().await?),
@@ -409,29 +379,8 @@ fn summary(tally: &Tally, dry_run: bool) -> String {
     summary
 }
 
-async fn change_operator(
-    app: &Arc<App>,
-    name: &str,
-    change: impl Fn(&mut Operator) + Send + 'static,
-) -> anyhow::Result<()> {
-    let sought = name.to_owned();
-    let found: Result<bool, StoreError> = app
-        .store
-        .write(async move |tx| {
-            let Some(mut operator) = tx.operator(&sought).await? else { return Ok(false) };
-            change(&mut operator);
-            tx.update_operator(&operator).await?;
-            Ok(true)
-        })
-        .await;
-    if found? { Ok(()) } else { bail!("there is no operator {name:?}") }
-}
-
-fn network_list(networks: &[String]) -> anyhow::Result<Option<String>> {
-    for text in networks {
-        parse_network(text).with_context(|| format!("{text:?} is not an address or network"))?;
-    }
-    Ok((!networks.is_empty()).then(|| networks.join(",")))
+async fn change_operator(app: &Arc<App>, name: &str, change: Change) -> anyhow::Result<()> {
+    Ok(operators::change(app, &Caller::default(), name, change).await?)
 }
 
 /// From the environment, from a prompt, or the first line of standard input.
@@ -450,8 +399,6 @@ fn read_password() -> anyhow::Result<String> {
         io::stdin().lock().read_line(&mut line)?;
         line.trim_end_matches(['\r', '\n']).to_owned()
     };
-    if password.chars().count() < PASSWORD_CHARS_MIN {
-        bail!("the password is shorter than {PASSWORD_CHARS_MIN} characters");
-    }
+    check_password(&password)?;
     Ok(password)
 }

@@ -32,6 +32,10 @@ const ANSWERS_KEPT: SignedDuration = SignedDuration::from_hours(25);
 const FAILURES_KEPT: SignedDuration = SignedDuration::from_mins(1);
 /// Where operators have signed in from is kept for so long after the last time.
 const ADDRESSES_KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// Tasks are kept for so long after their end.
+const TASKS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Unfinished tasks whose answers are kept for longer; there are never so many that have begun.
+const TASKS_MINDED: u32 = 1_000;
 /// Rows that one slice forgets.
 const FORGOTTEN_AT_ONCE: u32 = 200;
 /// For how long a node takes a job: so long does nobody do it when the node dies.
@@ -283,8 +287,8 @@ async fn forget_all(duty: &mut Duty, kept: Kept) {
 }
 
 /// Forgets first answers that are older than a day, counters of failures that are over, addresses
-/// that operators have not signed in from for 90 days, sessions of the console that have ended, and
-/// what need not be `kept`.
+/// that operators have not signed in from for 90 days, sessions of the console that have ended,
+/// tasks that ended 30 days ago, and what need not be `kept`.
 ///
 /// # Errors
 /// When a statement fails.
@@ -297,7 +301,10 @@ pub async fn forget_once(app: &App, kept: Kept) -> Result<(), StoreError> {
 async fn forget_slice(app: &App, kept: Kept) -> Result<bool, StoreError> {
     let before = |kept: SignedDuration| app.now().checked_sub(kept).unwrap_or(Timestamp::MIN);
     let is_full = |forgotten: usize| forgotten >= FORGOTTEN_AT_ONCE as usize;
-    let cutoff = before(ANSWERS_KEPT);
+    // Whoever goes on with a task asks for its last slice again.
+    let tasks = app.store.unfinished_tasks(TASKS_MINDED).await?;
+    let begun = tasks.iter().filter_map(|task| task.started_at).min();
+    let cutoff = before(ANSWERS_KEPT).min(begun.unwrap_or(Timestamp::MAX));
     let answers: usize =
         app.store.write(async move |tx| tx.forget_answers(cutoff, FORGOTTEN_AT_ONCE).await).await?;
     let cutoff = before(FAILURES_KEPT);
@@ -315,8 +322,10 @@ async fn forget_slice(app: &App, kept: Kept) -> Result<bool, StoreError> {
         .store
         .write(async move |tx| tx.forget_console_sessions(cutoff, FORGOTTEN_AT_ONCE).await)
         .await?;
-    let mut is_more =
-        is_full(answers) || is_full(failures) || is_full(addresses) || is_full(sessions);
+    let cutoff = before(TASKS_KEPT);
+    let tasks: usize =
+        app.store.write(async move |tx| tx.forget_tasks(cutoff, FORGOTTEN_AT_ONCE).await).await?;
+    let mut is_more = [answers, failures, addresses, sessions, tasks].into_iter().any(is_full);
     let waiting = Some(("state", PENDING));
     for (resource, but, kept) in [
         (&BALANCE_NOTIFICATIONS, None, kept.notifications),

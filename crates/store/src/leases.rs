@@ -20,7 +20,7 @@ impl Store {
     /// When the statement fails.
     pub async fn lease(
         &self,
-        name: &'static str,
+        name: &str,
         holder: &str,
         now: Timestamp,
         until: Timestamp,
@@ -33,7 +33,7 @@ impl Store {
     ///
     /// # Errors
     /// When the statement fails.
-    pub async fn release(&self, name: &'static str, holder: &str) -> Result<(), StoreError> {
+    pub async fn release(&self, name: &str, holder: &str) -> Result<(), StoreError> {
         let sql = "DELETE FROM leases WHERE name = $1 AND holder = $2";
         let params = [Value::text(name), Value::text(holder)];
         self.write(async move |tx| tx.execute(sql, &params).await.map(|_| ())).await

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jsonapi::{Record, Resource, Value};
 
 use crate::error::StoreError;
-use crate::session::{Row, Session, Statement};
+use crate::session::{Row, Statement};
 use crate::store::Store;
 use crate::tx::Tx;
 
@@ -286,15 +286,5 @@ impl Store {
             Ok(Backlog { waiting: waiting.unwrap_or_default(), oldest })
         })
         .await
-    }
-
-    async fn reading<T>(
-        &self,
-        read: impl AsyncFnOnce(&Session) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let session = self.take_reader().await?;
-        let found = read(&session).await;
-        self.give_back(session);
-        found
     }
 }

@@ -586,4 +586,8 @@ impl Row<'_> {
         let value = self.value(index, Kind::Timestamp)?;
         value.as_time().ok_or_else(|| StoreError::Malformed(self.name(index)))
     }
+
+    pub fn optional_time(&self, index: usize) -> Result<Option<jiff::Timestamp>, StoreError> {
+        Ok(self.value(index, Kind::Timestamp)?.as_time())
+    }
 }

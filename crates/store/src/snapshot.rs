@@ -1,10 +1,11 @@
 //! One state of the database, for work that reads much of it: nothing that is written meanwhile
 //! shows.
 
-use jsonapi::{Record, Resource, Value};
+use jiff::Timestamp;
+use jsonapi::{Kind, Record, Resource, Value};
 
 use crate::error::StoreError;
-use crate::session::{Row, Session};
+use crate::session::{INTEGER, Row, Session};
 use crate::table::{Table, Tables};
 use crate::tx::Tx;
 
@@ -159,6 +160,79 @@ impl<'a> Snapshot<'a> {
         self.all(table, &sql, &params).await
     }
 
+    /// Visits the id and these members, attributes or relationships, of up to `limit` records with
+    /// ids above `after`, in their order: where few columns of many rows are wanted.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn glance(
+        &self,
+        resource: &'static Resource,
+        members: &[&str],
+        after: i64,
+        limit: u32,
+        visitor: impl FnMut(i64, &[Value]) + Send,
+    ) -> Result<(), StoreError> {
+        let table = self.tables.of(resource);
+        let sql = format!("{} WHERE id > $1 ORDER BY id LIMIT $2", glance_at(table, members));
+        let params = [Value::Int(after), Value::Int(i64::from(limit))];
+        self.visit_members(table, members, &sql, &params, visitor).await
+    }
+
+    /// Does the same with records whose timestamp `by` is not before `since`, the latest first:
+    /// those before the one of the time and id `before`.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn glance_back(
+        &self,
+        resource: &'static Resource,
+        members: &[&str],
+        by: &str,
+        (since, before): (Timestamp, (Timestamp, i64)),
+        limit: u32,
+        visitor: impl FnMut(i64, &[Value]) + Send,
+    ) -> Result<(), StoreError> {
+        let table = self.tables.of(resource);
+        let column = table.named(by);
+        // The bound that follows from the third leads along the index.
+        let sql = format!(
+            "{} WHERE {column} >= $1 AND {column} <= $2 AND ({column} < $2 OR id < $3) \
+             ORDER BY {column} DESC, id DESC LIMIT $4",
+            glance_at(table, members)
+        );
+        let (before, id) = before;
+        let params =
+            [Value::Time(since), Value::Time(before), Value::Int(id), Value::Int(i64::from(limit))];
+        self.visit_members(table, members, &sql, &params, visitor).await
+    }
+
+    async fn visit_members(
+        &self,
+        table: &Table,
+        members: &[&str],
+        sql: &str,
+        params: &[Value],
+        mut visitor: impl FnMut(i64, &[Value]) + Send,
+    ) -> Result<(), StoreError> {
+        let kind = |member: &&str| {
+            let position = table.position(member);
+            position.map_or(INTEGER, |position| table.resource.attributes[position].kind)
+        };
+        let kinds: Vec<Kind> = members.iter().map(kind).collect();
+        let mut values = vec![Value::Null; kinds.len()];
+        self.session
+            .read(sql, params, |row| {
+                let id = row.int(0)?;
+                for (at, kind) in kinds.iter().enumerate() {
+                    values[at] = row.value(at + 1, *kind)?;
+                }
+                visitor(id, &values);
+                Ok(())
+            })
+            .await
+    }
+
     async fn all(
         &self,
         table: &Table,
@@ -174,6 +248,11 @@ impl<'a> Snapshot<'a> {
             .await?;
         Ok(records)
     }
+}
+
+fn glance_at(table: &Table, members: &[&str]) -> String {
+    let columns: Vec<&str> = members.iter().map(|member| table.named(member)).collect();
+    format!("SELECT id, {} FROM {}", columns.join(", "), table.name)
 }
 
 impl Tx {

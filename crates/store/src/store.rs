@@ -201,6 +201,17 @@ impl Store {
         self.readers.give_back(session);
     }
 
+    /// Reads with a connection that sees all that was acknowledged.
+    pub(crate) async fn reading<T>(
+        &self,
+        read: impl AsyncFnOnce(&Session) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let session = self.take_reader().await?;
+        let found = read(&session).await;
+        self.give_back(session);
+        found
+    }
+
     /// Opens a database if there is one: for work that makes no sense on an empty one.
     ///
     /// # Errors

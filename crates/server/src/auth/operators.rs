@@ -50,6 +50,11 @@ impl Operators {
         Ok(by_id)
     }
 
+    /// Has them read anew by the next request: one of them was changed here.
+    pub fn forget(&self) {
+        *self.kept.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The operator of a token, if they may come in from `address` with it.
     ///
     /// # Errors
@@ -73,6 +78,19 @@ impl Operators {
             (_, false) => Err(Refused::Address),
             _ => Ok(Arc::clone(operator)),
         })
+    }
+
+    /// The operator with this id, if they may do anything at all.
+    ///
+    /// # Errors
+    /// When operators cannot be read.
+    pub async fn with_id(
+        &self,
+        store: &Store,
+        id: i64,
+    ) -> Result<Option<Arc<Operator>>, StoreError> {
+        let operators = self.current(store).await?;
+        Ok(operators.get(&id).filter(|operator| operator.enabled).cloned())
     }
 
     /// The operator of this name as the database has them now: sign-in does not use the copy.

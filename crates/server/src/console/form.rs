@@ -111,7 +111,7 @@ pub async fn edit(visit: &Visit, resource: &'static Resource, id: &str) -> Page 
 /// # Errors
 /// What the API refuses, unless the form can show it.
 pub async fn create(visit: &Visit, resource: &'static Resource) -> Page {
-    let document = document(resource, None, visit, None);
+    let document = document(resource, visit, Meant::FilledIn);
     let key = visit.field(KEY_FIELD).unwrap_or_default().to_owned();
     let target = format!("/{}", resource.kind);
     let headers = [(IDEMPOTENCY_KEY, key.as_str())];
@@ -145,7 +145,7 @@ pub async fn update(visit: &Visit, resource: &'static Resource, id: &str) -> Pag
     let before = visit.get(&target).await?;
     let tag = visit.field(TAG_FIELD).unwrap_or_default().to_owned();
     let record = before.json();
-    let document = document(resource, Some(&record["data"]), visit, Some(id));
+    let document = document(resource, visit, Meant::Changed(&record["data"]));
     let headers = [(IF_MATCH, tag.as_str())];
     let headers = if tag.is_empty() { &headers[..0] } else { &headers[..] };
     let answer = visit.send(Method::PATCH, &target, Some(&document), headers).await;
@@ -193,7 +193,7 @@ pub async fn field(visit: &Visit, resource: &'static Resource, id: &str, name: &
     let mut others = Vec::new();
     let mut status = StatusCode::OK;
     let field = if visit.posts() {
-        let document = document(resource, Some(record), visit, Some(id));
+        let document = document(resource, visit, Meant::Changed(record));
         let target = format!("/{}/{id}", resource.kind);
         let answer = visit.send(Method::PATCH, &target, Some(&document), &[]).await;
         if answer.status.is_success() {
@@ -413,25 +413,35 @@ fn entered(visit: &Visit, name: &str) -> String {
     values.join(" ")
 }
 
-/// The document of what the form says: everything that is filled in, or what differs from the
-/// record before.
-fn document(
-    resource: &'static Resource,
-    before: Option<&Json>,
-    visit: &Visit,
-    id: Option<&str>,
-) -> Json {
+/// Which fields of a form go into a document.
+#[derive(Clone, Copy, Debug)]
+pub enum Meant<'a> {
+    /// Those of a new record that are filled in.
+    FilledIn,
+    /// Those that differ from this record.
+    Changed(&'a Json),
+    /// These, filled in or not.
+    These(&'a [&'a str]),
+}
+
+/// The document of what the form says.
+#[must_use]
+pub fn document(resource: &'static Resource, visit: &Visit, meant: Meant<'_>) -> Json {
     let (mut attributes, mut relationships) = (Map::new(), Map::new());
-    for field in fields(resource, before.is_some(), |name| entered(visit, name)) {
+    let is_update = !matches!(meant, Meant::FilledIn);
+    for field in fields(resource, is_update, |name| entered(visit, name)) {
         let is_listed = matches!(field.input, Input::Words(_));
         // A field that the form does not have is left alone; of ticks, none is an answer.
         let is_there = visit.form.iter().any(|(key, _)| key == field.name)
             || (is_listed && visit.field(&format!("{}-shown", field.name)).is_some());
-        let was = before.map(|record| typed(resource, record, field.name));
-        let is_same = was.as_deref().map_or(field.value.is_empty(), |was| {
-            was == field.value || field.value.replace("\r\n", "\n") == was
-        });
-        if !is_there || is_same {
+        let is_meant = match meant {
+            Meant::FilledIn => !field.value.is_empty(),
+            Meant::Changed(record) => {
+                field.value.replace("\r\n", "\n") != typed(resource, record, field.name)
+            }
+            Meant::These(names) => names.contains(&field.name),
+        };
+        if !is_there || !is_meant {
             continue;
         }
         if resource.relationship(field.name).is_some() {
@@ -446,8 +456,8 @@ fn document(
     }
     let mut data = Map::new();
     data.insert("type".to_owned(), resource.kind.into());
-    if let Some(id) = id {
-        data.insert("id".to_owned(), id.into());
+    if let Meant::Changed(record) = meant {
+        data.insert("id".to_owned(), record["id"].clone());
     }
     data.insert("attributes".to_owned(), attributes.into());
     if !relationships.is_empty() {

@@ -8,14 +8,20 @@ mod accounts;
 mod assets;
 mod bar;
 mod cells;
+mod dashboard;
+mod described;
 mod door;
 mod export;
 mod form;
+mod known;
 mod list;
+mod operators;
 mod page;
+mod reference;
 mod session;
 mod show;
 mod visit;
+mod work;
 
 use std::sync::Arc;
 
@@ -35,7 +41,7 @@ use crate::rest::answer;
 
 /// Every page.
 pub fn router(app: &Arc<App>, inside: &Inside) -> Router {
-    let console = Console { app: Arc::clone(app), inside: inside.clone() };
+    let console = Console::new(app, inside);
     let mut pages = Pages { router: Router::new(), console };
     pages.router = answer(pages.router, app, assets::PATH.to_owned(), assets::serve);
     pages.open("/sign-in", door::sign_in);
@@ -43,7 +49,23 @@ pub fn router(app: &Arc<App>, inside: &Inside) -> Router {
         post_only(&visit)?;
         door::sign_out(&visit).await
     });
+    pages.add("/", async |visit| dashboard::dashboard(&visit).await);
+    pages.add("/docs", async |visit| reference::intro(&visit));
+    pages.add("/docs/{chapter}", async |visit| reference::chapter(&visit, &id_of(&visit)));
+    pages.add("/docs/try", async |visit| {
+        post_only(&visit)?;
+        reference::try_out(&visit).await
+    });
+    pages.add("/operators", async |visit| operators::operators(&visit).await);
+    pages.add("/operators/{id}", async |visit| operators::operator(&visit, &id_of(&visit)).await);
     pages.add("/sessions", async |visit| door::sessions(&visit).await);
+    pages.add("/tasks", async |visit| work::list(&visit).await);
+    pages.open("/tasks/import/{kind}", work::import);
+    pages.add("/tasks/{id}", async |visit| work::show(&visit, &id_of(&visit)).await);
+    pages.add("/accounts/edit-many", async |visit| {
+        post_only(&visit)?;
+        work::edit_many(&visit).await
+    });
     for endpoint in ENDPOINTS {
         pages.add_resource(endpoint.resource);
     }

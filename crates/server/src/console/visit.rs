@@ -5,12 +5,14 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::Request;
 use hyper::header::HeaderName;
 use hyper::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::Value;
 use store::Among;
 
+use super::known::Keeper;
 use super::page::{self, Frame};
 use super::session::{Claimed, Visitor, visitor};
 use crate::app::App;
@@ -35,6 +37,16 @@ pub struct Console {
     pub app: Arc<App>,
     /// The API.
     pub inside: Inside,
+    /// What the dashboard knows.
+    pub keeper: Arc<Keeper>,
+}
+
+impl Console {
+    /// What all pages are made from.
+    #[must_use]
+    pub fn new(app: &Arc<App>, inside: &Inside) -> Self {
+        Self { app: Arc::clone(app), inside: inside.clone(), keeper: Arc::default() }
+    }
 }
 
 /// A request by somebody signed in.
@@ -89,12 +101,45 @@ impl Visit {
     /// # Errors
     /// When they are not, or the request cannot be read.
     pub async fn admit(console: Console, request: Request) -> Result<Self, Refusal> {
+        let (mut visit, by_header, body) = Self::enter(console, request).await?;
+        if visit.posts() {
+            visit.form = pairs(&read_body(body).await?);
+            let sent = visit.field(CSRF_FIELD).is_some_and(|token| visit.visitor.sent(token));
+            if !by_header && !sent {
+                return Err(Refusal::Forged);
+            }
+        }
+        Ok(visit)
+    }
+
+    /// As [`Self::admit`], for a request whose body is no form: its token is in the header, and is
+    /// looked at before the body is read.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub async fn with_body(console: Console, request: Request) -> Result<(Self, Body), Refusal> {
+        let (visit, by_header, body) = Self::enter(console, request).await?;
+        if !visit.posts() {
+            return Err(ApiError::method_not_allowed(&visit.method, "POST").into());
+        }
+        if !by_header {
+            return Err(Refusal::Forged);
+        }
+        Ok((visit, body))
+    }
+
+    /// Who sends the request, whether its header proves that a page of ours does, and its body.
+    async fn enter(console: Console, request: Request) -> Result<(Self, bool, Body), Refusal> {
         let is_fragment = request.headers().contains_key(FRAGMENT);
         let Some(visitor) = visitor(&console.app, Claimed::by(&request)).await? else {
             return Err(Refusal::SignIn { next: wanted(&request), is_fragment });
         };
         let (parts, body) = request.into_parts();
-        let mut visit = Self {
+        if ![Method::GET, Method::HEAD, Method::POST].contains(&parts.method) {
+            let allow = "GET, HEAD, POST";
+            return Err(ApiError::method_not_allowed(&parts.method, allow).into());
+        }
+        let visit = Self {
             console,
             visitor,
             path: parts.uri.path().to_owned(),
@@ -103,20 +148,8 @@ impl Visit {
             form: Vec::new(),
             is_fragment,
         };
-        match visit.method {
-            Method::GET | Method::HEAD => {}
-            Method::POST => {
-                // A token in the header is looked at before the body is read.
-                let by_header = visit.came_from_us(&parts.headers)?;
-                visit.form = pairs(&read_body(body).await?);
-                let sent = visit.field(CSRF_FIELD).is_some_and(|token| visit.visitor.sent(token));
-                if !by_header && !sent {
-                    return Err(Refusal::Forged);
-                }
-            }
-            _ => return Err(ApiError::method_not_allowed(&visit.method, "GET, HEAD, POST").into()),
-        }
-        Ok(visit)
+        let by_header = visit.posts() && visit.came_from_us(&parts.headers)?;
+        Ok((visit, by_header, body))
     }
 
     /// Whether the header carries our token. Another site's request is refused by what browsers

@@ -116,8 +116,32 @@ fn status_text(status: StatusCode) -> &'static str {
     }
 }
 
+/// What this process has found in journals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Journals that it has looked at since it started, each as often as it did.
+    pub sampled: u64,
+    /// Accounts at fault.
+    pub accounts: u64,
+    /// By how much.
+    pub amount: Decimal,
+}
+
+static LOOKED: Mutex<Looked> =
+    Mutex::new(Looked { sampled: 0, accounts: 0, amount: Decimal::ZERO });
+
+/// What this process has found in journals so far.
+#[must_use]
+pub fn looked() -> Looked {
+    *LOOKED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Shows what looking at `sampled` more journals has found: accounts at fault, and by how much.
 pub fn show_drift(sampled: u64, accounts: u64, amount: Decimal) {
+    {
+        let mut looked = LOOKED.lock().unwrap_or_else(PoisonError::into_inner);
+        *looked = Looked { sampled: looked.sampled + sampled, accounts, amount };
+    }
     counter!("journal_sampled_accounts_total").increment(sampled);
     gauge!("journal_faulty_accounts").set(precise(accounts));
     // A gauge is a float by its format; nothing is computed with it.

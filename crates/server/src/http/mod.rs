@@ -9,6 +9,7 @@ mod media;
 mod metrics;
 mod outbound;
 mod proxies;
+mod recent;
 mod service;
 mod socket;
 mod stream;
@@ -17,9 +18,11 @@ pub use body::read_body;
 pub use listen::{Limits, Listener, serve};
 pub use media::{accepts, check_content_type, list_header, media_type, media_types};
 pub use metrics::{
-    count_delivery, describe, install_recorder, render_metrics, show_backlog, show_drift, show_held,
+    Looked, count_delivery, describe, install_recorder, looked, render_metrics, show_backlog,
+    show_drift, show_held,
 };
 pub use outbound::{Answer, Outbound, Unanswered};
 pub use proxies::RequestInfo;
+pub use recent::{Recent, last_minute};
 pub use service::{ResponseBody, Service, guarded};
 pub use stream::Source;

@@ -29,6 +29,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::media::{list_header, varies_with_accept, wants_gzip};
 use super::metrics;
 use super::proxies::{Connection, RequestInfo, find_origin, request_id};
+use super::recent;
 use super::stream::StreamedBody;
 use crate::error::ApiError;
 use crate::reply::{Reply, entity_tag, tag_list_names};
@@ -245,6 +246,7 @@ impl Asked {
         let length = reply.content_type.map(|_| HeaderValue::from(reply.body.len()));
         add(CONTENT_LENGTH, length.filter(|_| reply.source.is_none()));
         metrics::observe(reply.route, &self.method, reply.status, elapsed);
+        recent::count(self.started + elapsed, reply.status, elapsed);
         tracing::debug!(
             method = %self.method, route = reply.route, status = reply.status.as_u16(),
             request_id = self.request_id, micros = elapsed.as_micros(), "answered"

@@ -5,6 +5,7 @@
 //! error. A client that takes no more of its answer ends it: over HTTP/1.1 by [`super::socket`],
 //! over HTTP/2, where the connection may live on, by [`Streams`].
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,6 +56,21 @@ impl Source {
         let (chunks, waiting) = mpsc::channel(CHUNKS_WAITING_MAX);
         let producer = tokio::spawn(produce(chunks));
         Self(Arc::new(Mutex::new(Making { chunks: waiting, producer })))
+    }
+
+    /// The beginning of the body, up to so many bytes or a chunk more: for somebody who looks at it
+    /// and does not want the rest.
+    ///
+    /// # Errors
+    /// When the producer fails.
+    pub async fn beginning(&self, bytes_max: usize) -> anyhow::Result<Vec<u8>> {
+        let mut beginning = Vec::new();
+        while beginning.len() < bytes_max {
+            let chunk = poll_fn(|context| self.poll_chunk(context)).await?;
+            let Some(chunk) = chunk else { break };
+            beginning.extend_from_slice(&chunk);
+        }
+        Ok(beginning)
     }
 
     /// The next chunk; `None` when the producer has ended well.

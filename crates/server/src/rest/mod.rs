@@ -12,7 +12,9 @@ mod write;
 
 pub use draft::{Draft, Truth};
 pub use endpoint::{Change, Endpoint, Part};
-pub use operations::{amend, audit, create, faults_of, insert, remove, update};
-pub use request::{Call, Precondition};
+pub use operations::{
+    Audited, amend, append_audit, audit, create, faults_of, insert, remove, update,
+};
+pub use request::{Call, IDEMPOTENCY_KEY, Precondition};
 pub use routes::{answer, list, path_id, record_key, router};
 pub use write::{Written, written};

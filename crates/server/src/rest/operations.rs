@@ -1,5 +1,6 @@
 //! Create, update and delete of any resource: each one transaction, audit included.
 
+use jiff::Timestamp;
 use jsonapi::{Error, Fault, Id, Input, OnDelete, Record, Resource, Value};
 use jsonapi::{snapshot, validation_errors};
 use store::{StoreError, Tx};
@@ -316,18 +317,46 @@ pub async fn audit(
     let state = |record: Option<&Record>, other| {
         record.map_or(Value::Null, |record| Value::Json(snapshot(resource, record, other)))
     };
+    let Id::Int(id) = record.id else { return Ok(()) };
+    let what = Audited { event, kind: resource.kind, id, now: moment.now };
+    append_audit(tx, caller, what, state(before, after), state(after, before)).await
+}
+
+/// What an audit record is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Audited {
+    /// `create`, `update` or `delete`.
+    pub event: &'static str,
+    /// Type of what was changed.
+    pub kind: &'static str,
+    /// Its id.
+    pub id: i64,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// Appends an audit record with these states before and after.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn append_audit(
+    tx: &mut Tx,
+    caller: &Caller,
+    what: Audited,
+    before: Value,
+    after: Value,
+) -> Result<(), StoreError> {
     let text = |text: Option<&str>| text.map_or(Value::Null, Value::text);
-    let Id::Int(item_id) = record.id else { return Ok(()) };
     let values = vec![
-        Value::text(event),
-        Value::text(resource.kind),
-        Value::Int(item_id),
+        Value::text(what.event),
+        Value::text(what.kind),
+        Value::Int(what.id),
         text(caller.operator.as_ref().map(|operator| operator.name.as_str())),
         caller.address.map_or(Value::Null, |address| Value::text(address.to_string())),
         text(caller.request_id.as_deref()),
-        Value::Time(moment.now),
-        state(before, after),
-        state(after, before),
+        Value::Time(what.now),
+        before,
+        after,
     ];
     tx.insert(&AUDIT_RECORDS, values, Vec::new()).await?;
     Ok(())

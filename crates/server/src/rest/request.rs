@@ -19,7 +19,7 @@ use crate::inside::Admitted;
 use crate::reply::{entity_tag, tag_list_names};
 
 /// The request header that names a write (the HTTPAPI working group's Idempotency-Key draft).
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Longest such key, in characters.
 const KEY_CHARS_MAX: usize = 255;
 

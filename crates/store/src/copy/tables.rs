@@ -138,7 +138,7 @@ fn resources(api: &Api) -> Vec<CopyTable> {
 }
 
 /// The tables that belong to no resource.
-fn plain() -> [CopyTable; 7] {
+fn plain() -> [CopyTable; 10] {
     use Kind::{Boolean, Text, Timestamp};
     let mut settings = CopyTable::new("settings", 1, &[("name", Text), ("value", Text)]);
     settings.rows =
@@ -180,6 +180,27 @@ fn plain() -> [CopyTable; 7] {
         ("holder", Text),
     ];
     let operator_addresses = [("operator_id", INTEGER), ("address", Text), ("seen_at", Timestamp)];
+    let tasks = [
+        ("id", INTEGER),
+        ("kind", Text),
+        ("operator_id", INTEGER),
+        ("operator_name", Text),
+        ("ip", Text),
+        ("description", Text),
+        ("state", Text),
+        ("total", INTEGER),
+        ("done", INTEGER),
+        ("failed", INTEGER),
+        ("created_at", Timestamp),
+        ("started_at", Timestamp),
+        ("ended_at", Timestamp),
+        ("parameters", Text),
+        ("position", INTEGER),
+        ("error", Text),
+    ];
+    let task_inputs = [("task_id", INTEGER), ("first_row", INTEGER), ("row_list", Text)];
+    let task_failures =
+        [("task_id", INTEGER), ("number", INTEGER), ("place", Text), ("message", Text)];
     let list_members = [("list", Text), ("member_id", INTEGER), ("record_id", INTEGER)];
     [
         settings,
@@ -189,6 +210,9 @@ fn plain() -> [CopyTable; 7] {
         CopyTable::new("list_members", 3, &list_members),
         CopyTable::new("delivery_lines", 1, &delivery_lines),
         CopyTable::new("operator_addresses", 2, &operator_addresses),
+        CopyTable::new("tasks", 1, &tasks),
+        CopyTable::new("task_inputs", 2, &task_inputs),
+        CopyTable::new("task_failures", 2, &task_failures),
     ]
 }
 

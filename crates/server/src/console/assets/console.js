@@ -29,6 +29,10 @@ addEventListener("click", async (event) => {
   if (all) {
     for (const box of document.querySelectorAll(all.dataset.ticks)) box.checked = all.checked;
   }
+  const reveals = hit("[data-reveals]");
+  if (reveals) {
+    document.querySelector(reveals.dataset.reveals).type = reveals.checked ? "text" : "password";
+  }
   // One open menu at a time, and none when somebody clicks elsewhere.
   for (const open of document.querySelectorAll(".filters details[open]")) {
     if (!open.contains(event.target)) open.open = false;
@@ -64,4 +68,43 @@ addEventListener("htmx:load", (event) => {
 // A page that the browser has kept may be another person's by now, or be out of date: ask again.
 addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
+});
+
+// What is fetched again and again waits while nobody looks at the page, or somebody is in that part
+// of it, and stays as it is when it cannot be had.
+const isInUse = (part) =>
+  part.contains(document.activeElement) ||
+  part.querySelector("details[open]") ||
+  !getSelection().isCollapsed;
+addEventListener("htmx:beforeRequest", (event) => {
+  const part = event.target;
+  if (part.matches?.("[data-calm]") && (document.hidden || isInUse(part))) event.preventDefault();
+});
+addEventListener("htmx:beforeSwap", (event) => {
+  if (event.target.matches?.("[data-calm]") && event.detail.xhr.status !== 200) {
+    event.detail.shouldSwap = false;
+  }
+});
+
+// A file goes as it is, once to be looked at and once to be taken in.
+async function sendFile(form, query) {
+  const file = form.querySelector("[type=file]").files[0];
+  const kind = form.querySelector("[name=kind]").value;
+  const answer = await fetch(`/tasks/import/${kind}?${new URLSearchParams({ name: file.name, ...query })}`, {
+    method: "POST",
+    headers: { "x-csrf-token": form.querySelector("[name=csrf]").value, "content-type": "text/csv" },
+    body: file,
+  });
+  const next = answer.headers.get("hx-redirect");
+  if (next) location.assign(next);
+  else document.getElementById("import-preview").innerHTML = await answer.text();
+}
+
+addEventListener("submit", (event) => {
+  if (!event.target.matches("[data-import]")) return;
+  event.preventDefault();
+  sendFile(event.target, {});
+});
+addEventListener("click", (event) => {
+  if (event.target.closest("[data-begin]")) sendFile(document.querySelector("[data-import]"), { begin: "yes" });
 });
