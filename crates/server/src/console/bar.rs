@@ -8,6 +8,8 @@ use billing::limits::{LimitState, Limits};
 use decimal::Decimal;
 use serde_json::Value as Json;
 
+use super::cells::grouped;
+
 /// Thousandths of the width.
 const WHOLE: i128 = 1000;
 
@@ -49,11 +51,13 @@ impl Bar {
         // What there is, or what is owed: from 0 where it is within, else from the floor.
         let origin = zero.unwrap_or_default();
         let (class, sign) = standing(balance, floor, ceiling, low, high);
-        let mut words = format!("Balance {balance} between {floor} and {ceiling}");
+        let shown = |decimal: Decimal| grouped(&decimal.to_string());
+        let (here, least, most) = (shown(balance), shown(floor), shown(ceiling));
+        let mut words = format!("Balance {here} between {least} and {most}");
         for (name, threshold) in [("low", low), ("high", high)] {
             if let Some(threshold) = threshold {
                 // Whatever is written to a string is written.
-                let _ = write!(words, ", {name} threshold {threshold}");
+                let _ = write!(words, ", {name} threshold {}", shown(threshold));
             }
         }
         let _ = write!(words, ": {}.", class.replace('-', " "));

@@ -7,6 +7,9 @@ use super::page::{heading, served};
 
 /// Characters of a text in a list; the record's own page has all of them.
 const CHARS_MAX: usize = 60;
+/// A text of more bytes or lines is tall.
+const TALL_BYTES: usize = 1_000;
+const TALL_LINES: usize = 14;
 /// Attributes by which people know a record, the best first.
 const LABELS: [&str; 8] =
     ["name", "email", "subject", "url", "host", "event-type", "item-type", "status"];
@@ -25,6 +28,12 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// Whether it is so long that it is looked at through a window.
+    #[must_use]
+    pub fn is_tall(&self) -> bool {
+        self.text.len() > TALL_BYTES || self.text.lines().count() > TALL_LINES
+    }
+
     fn none() -> Self {
         Self { text: "–".to_owned(), class: "none", url: String::new() }
     }
@@ -161,7 +170,9 @@ fn value(attribute: &Attribute, json: &Json, chars_max: usize) -> Cell {
         (Kind::Boolean, _) if json == &Json::Bool(true) => plain("yes".to_owned(), "yes"),
         (Kind::Boolean, _) => plain("no".to_owned(), "no"),
         (Kind::Decimal, Json::String(text)) => {
-            plain(grouped(text), if text.starts_with('-') { "number negative" } else { "number" })
+            // What somebody has set, a floor above all, is no alarm.
+            let is_alarm = text.starts_with('-') && !attribute.updatable;
+            plain(grouped(text), if is_alarm { "number negative" } else { "number" })
         }
         (Kind::Integer { .. }, _) => plain(json.to_string(), "number"),
         (Kind::Timestamp, Json::String(text)) => plain(moment(text), "time"),

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::browser::Browser;
-use crate::console_visitor::Desk;
+use crate::console::Desk;
 use crate::console_walk::{kinds, walk};
 use crate::definitions;
 use crate::support::TestApp;

@@ -5,10 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use tollkeeper::api::ENDPOINTS;
 use tollkeeper::commands::add_operator;
 
-use crate::console_visitor::{Desk, Form};
+use crate::console::{Desk, Form};
 use crate::console_walk::{pattern, walk};
 use crate::definitions;
 use crate::support::{PASSWORD, TestApp};
+
+/// Forms of pages that no resource has.
+const OF_THEIR_OWN: [&str; 9] = [
+    "/sign-out",
+    "/sessions",
+    "/accounts/{id}/pay",
+    "/accounts/edit-many",
+    "/operators",
+    "/operators/{id}",
+    "/tasks",
+    "/tasks/{id}",
+    "/docs/try",
+];
 
 /// A form of each kind that there is on any page, by the pattern of its address.
 async fn forms(desk: &Desk) -> BTreeMap<String, Form> {
@@ -22,8 +35,7 @@ async fn every_form_there_could_be_is_on_some_page() {
     let app = definitions::walk().await;
     let desk = Desk::of(&app).await;
     let found: BTreeSet<String> = forms(&desk).await.into_keys().collect();
-    let mut expected = vec!["/sign-out".to_owned(), "/sessions".to_owned()];
-    expected.push("/accounts/{id}/pay".to_owned());
+    let mut expected: Vec<String> = OF_THEIR_OWN.map(str::to_owned).into();
     for endpoint in ENDPOINTS {
         let (root, verbs) = (format!("/{}", endpoint.resource.kind), endpoint.resource.verbs);
         if verbs.create {
@@ -91,6 +103,31 @@ async fn no_form_is_taken_without_the_token_of_its_own_session_or_from_another_s
     assert!(count > 1_000, "{count}");
     assert!(app.dump() == before, "something has changed");
     assert!(desk.is_in().await && again.is_in().await && other.is_in().await);
+}
+
+#[tokio::test]
+async fn no_file_is_taken_in_without_the_token_in_a_header() {
+    let app = TestApp::start().await;
+    let desk = Desk::of(&app).await;
+    let (own, other) = (desk.token().await, Desk::of(&app).await.token().await);
+    let path = "/tasks/import/contractors?name=a.csv&begin=yes";
+    let fields = [("csrf", own.as_str())];
+    for headers in [
+        vec![],
+        vec![("x-csrf-token", "")],
+        vec![("x-csrf-token", other.as_str())],
+        vec![("x-csrf-token", own.as_str()), ("sec-fetch-site", "cross-site")],
+        vec![("x-csrf-token", own.as_str()), ("sec-fetch-site", "same-site")],
+    ] {
+        let reply = desk.send("POST", path, &headers, Some(&fields)).await;
+        assert_eq!(reply.status, 403, "{headers:?}: {reply:?}");
+    }
+    let reply = app.stranger("POST", path, &fields).await;
+    assert!(reply.status == 303 && reply.header("location").starts_with("/sign-in"), "{reply:?}");
+    assert_eq!(app.stored::<i64>("SELECT count(*) FROM tasks"), 0);
+    // With the right one, the file is looked at: this is none of contractors.
+    let reply = desk.send("POST", path, &[("x-csrf-token", &own)], Some(&fields)).await;
+    assert_ne!(reply.status, 403, "{reply:?}");
 }
 
 #[tokio::test]

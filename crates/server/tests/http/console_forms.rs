@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::builders::{app_with_accounts, app_with_contractor};
-use crate::console_visitor::{Desk, Form, escape, unescape};
+use crate::console::{Desk, Form, escape, unescape};
 use crate::support::TestApp;
 
 /// What a page has about a field: its label, what is in it, and what is wrong with it.

@@ -204,7 +204,7 @@ async fn a_payment_moves_the_balance_the_bar_the_chart_and_the_journal() {
     let browser = Browser::at(&app, &format!("/accounts/{account}")).await;
     browser.wait_for("#chart canvas").await;
     let (bar, points) = (browser.eval(BAR).await, browser.eval(POINTS).await.as_u64().unwrap());
-    assert_eq!(bar, "Balance 10.0 between -100.0 and 100.0: within.");
+    assert_eq!(bar, "Balance 10.00 between \u{2212}100.00 and 100.00: within.");
     assert_eq!(browser.text("#balance").await, "10.00");
     let width = browser.eval("document.querySelector('.stand .fill').getAttribute('width')").await;
     browser.fill("#p-amount", "-112.25").await;
@@ -219,7 +219,10 @@ async fn a_payment_moves_the_balance_the_bar_the_chart_and_the_journal() {
     browser.click("#confirm").await;
     browser.arrived(&format!("/accounts/{account}")).await;
     assert_eq!(browser.text("#balance").await, "\u{2212}102.25");
-    assert_eq!(browser.eval(BAR).await, "Balance -102.25 between -100.0 and 100.0: at the floor.");
+    assert_eq!(
+        browser.eval(BAR).await,
+        "Balance \u{2212}102.25 between \u{2212}100.00 and 100.00: at the floor."
+    );
     assert_ne!(
         browser.eval("document.querySelector('.stand .fill').getAttribute('width')").await,
         width

@@ -8,7 +8,7 @@ use jsonapi::Resource;
 use serde_json::json;
 use tollkeeper::api::ENDPOINTS;
 
-use crate::console_visitor::{Desk, attribute, escape, tags, unescape};
+use crate::console::{Desk, attribute, escape, tags, unescape};
 use crate::console_walk::{kinds, walk};
 use crate::definitions;
 use crate::support::{Reply, TestApp, linkage};

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 use tollkeeper::clock;
 
 use crate::browser::Browser;
@@ -14,6 +14,9 @@ use crate::support::{Setup, TestApp};
 const DAYS: i64 = 28;
 const HOUR_SECS: i64 = 3_600;
 const DAY_SECS: i64 = 24 * HOUR_SECS;
+
+/// How full other accounts are.
+const SHARES: [f64; 9] = [0.55, 0.12, 0.34, 0.78, 0.2, 0.64, 0.03, 0.47, 0.95];
 
 /// What the clock of the pictures shows, in seconds; 0 is the system's time.
 static HAND: AtomicI64 = AtomicI64::new(0);
@@ -32,10 +35,18 @@ async fn trade() -> TestApp {
     let setup = Setup { clock: hand, token_lifetime_secs: 0, ..Setup::default() };
     let app = TestApp::start_as(setup).await;
     tollkeeper::demo::fill(&app.app).await.unwrap();
+    let all = members(&app).await;
     let main = app.ids("/accounts?filter[external-id_eq]=1301").await.remove(0);
-    let attributes = json!({"balance-low-threshold": 400, "balance-high-threshold": 2_600});
+    let attributes = json!({"max-balance": 5_000, "balance-low-threshold": 400,
+        "balance-high-threshold": 2_600});
     assert_eq!(app.update("accounts", &main, attributes).await.status, 200);
-    let others = app.ids("/accounts?sort=id&page[size]=30").await;
+    app.pay(&main, "1900").await;
+    let others: Vec<_> = all.into_iter().filter(|(id, _)| *id != main).collect();
+    for ((id, account), share) in others.iter().zip(SHARES.iter().cycle()) {
+        let most: f64 = account["max-balance"].as_str().unwrap().parse().unwrap();
+        app.pay(id, format!("{:.2}", most * share)).await;
+    }
+    let mut paid = [1_100, 1_150, 650, 1_400].into_iter();
     for day in 0..DAYS {
         let from = now - (DAYS - day) * DAY_SECS;
         for hour in [2, 8, 11, 14, 17, 21] {
@@ -43,15 +54,16 @@ async fn trade() -> TestApp {
             // Weekends are quiet.
             let weekend = hand().as_second() / DAY_SECS % 7 < 2;
             let cents = if weekend { 380 } else { 2_150 } + (day * 7_919 + hour * 104_729) % 1_900;
-            let used = format!("{}.{:02}", cents / 100, cents % 100);
-            app.charge(&main, used).await;
+            app.charge(&main, format!("{}.{:02}", cents / 100, cents % 100)).await;
         }
         HAND.store(from + 22 * HOUR_SECS, Ordering::SeqCst);
-        let other = &others[usize::try_from(day).unwrap() % others.len()];
-        app.pay(other, format!("-{}.50", 90 + (day * 137) % 400)).await;
-        if day % 7 == 3 {
-            let paid = json!({"amount": "950", "notes": "Bank transfer", "external-id": format!("TR-{}", 4_100 + day)});
-            assert_eq!(app.payment(&main, paid).await.status, 201);
+        let (other, _) = &others[usize::try_from(day * 3).unwrap() % others.len()];
+        app.charge(other, format!("{}.50", 20 + (day * 137) % 160)).await;
+        if day % 7 == 4 {
+            let amount = paid.next().unwrap();
+            let attributes = json!({"amount": amount, "notes": "Bank transfer",
+                "external-id": format!("TR-{}", 4_100 + day)});
+            assert_eq!(app.payment(&main, attributes).await.status, 201);
         }
     }
     HAND.store(0, Ordering::SeqCst);
@@ -62,12 +74,19 @@ async fn trade() -> TestApp {
     app
 }
 
+/// Ids and attributes of all accounts.
+async fn members(app: &TestApp) -> Vec<(String, Value)> {
+    let path = "/accounts?sort=id&page[size]=100";
+    app.ids(path).await.into_iter().zip(app.listed(path).await).collect()
+}
+
 /// Waits for the chart, if the page has one, and for the typeface.
 async fn drawn(browser: &Browser) {
     if browser.eval("document.querySelector('#chart') !== null").await == true {
         browser.wait_for("#chart canvas").await;
     }
     browser.wait_until("document.fonts.status === 'loaded'").await;
+    browser.eval("document.documentElement.style.scrollbarWidth = 'none'").await;
 }
 
 #[tokio::test]
@@ -75,7 +94,11 @@ async fn pictures_are_taken() {
     let app = trade().await;
     let main = app.ids("/accounts?filter[external-id_eq]=1301").await.remove(0);
     let account = format!("/accounts/{main}");
-    let browser = Browser::at(&app, "/accounts").await;
+    let browser = Browser::at(&app, "/").await;
+    browser.wait_for("#figures .tiles").await;
+    drawn(&browser).await;
+    browser.screenshot("console-dashboard").await;
+    browser.open("/accounts").await;
     drawn(&browser).await;
     browser.screenshot("console-accounts").await;
     browser.open(&account).await;

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use tollkeeper::app::Staying;
 use tollkeeper::commands::add_operator;
 
-use crate::console_visitor::{Desk, cookie_of, unescape};
+use crate::console::{Desk, cookie_of, unescape};
 use crate::sign_in::change;
 use crate::support::{PASSWORD, Setup, TestApp};
 

@@ -9,7 +9,7 @@ use tollkeeper::accounts::ACCOUNTS;
 use tollkeeper::api::ENDPOINTS;
 
 use crate::builders::app_with_contractor;
-use crate::console_visitor::{Desk, attribute, tags, unescape};
+use crate::console::{Desk, attribute, tags, unescape};
 use crate::definitions::{self, operators};
 use crate::postings::{many, post_all, time};
 use crate::support::TestApp;
@@ -117,7 +117,7 @@ async fn columns_and_order_are_chosen_in_the_address() {
 async fn search(app: &TestApp, desk: &Desk, typed: &str, more: &str) -> Vec<String> {
     let path = format!("/accounts?{}{more}", query(&[("q", typed)]));
     let page = desk.page(&path).await;
-    let part = desk.send("GET", &path, &[("hx-request", "true")], None).await.body;
+    let part = desk.fragment(&path).await.body;
     assert!(part.starts_with("<div id=\"table\">"), "a part of the page: {part}");
     assert_eq!(shown(&part), shown(&page));
     let mut names = Vec::new();

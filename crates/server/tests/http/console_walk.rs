@@ -1,14 +1,18 @@
 //! All pages of the console that a link leads to, found as a visitor would find them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
 
-use crate::console_visitor::{Desk, attribute, tags};
+use crate::console::{Desk, attribute, tags};
 
 /// Where a walk begins.
-const START: &str = "/accounts";
-/// Where links lead whose pages come later, and filters.
-const NOT_YET: [&str; 4] = ["/", "/operators", "/tasks", "/docs"];
+const START: &str = "/";
+/// Filters that lists offer before the API has them.
 const FILTERS_NOT_YET: [&str; 2] = ["limit-state", "threshold-state"];
+/// What is not the console's own, and no page.
+const NO_PAGES: [&str; 3] = ["/api/", "/metrics", ".csv"];
+/// How long the dashboard may take to know its figures.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// More than there are kinds of pages.
 const PAGES_MAX: usize = 2_000;
 
@@ -21,8 +25,14 @@ pub struct Found {
 }
 
 /// Goes wherever links lead, once to each kind of page: of addresses that differ only in ids and in
-/// the values of parameters, to the first.
+/// the values of parameters, to the first. There is a task by then, and the dashboard has its figures.
 pub async fn walk(desk: &Desk) -> Vec<Found> {
+    assert_eq!(desk.post("/tasks", &[]).await.status, 303);
+    let since = Instant::now();
+    while !desk.page("/").await.contains("As of ") {
+        assert!(since.elapsed() < PATIENCE, "the figures are never known");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let mut found = Vec::new();
     let mut seen = BTreeSet::from([pattern(START)]);
     let mut waiting = VecDeque::from([(START.to_owned(), String::new())]);
@@ -49,10 +59,9 @@ fn links(page: &str) -> Vec<String> {
     let links = [of("a", "href"), of("button", "hx-get")].concat();
     let links = links.into_iter().filter(|link| !link.starts_with('#'));
     let links = links.map(|link| link.split('#').next().unwrap_or_default().to_owned());
-    let is_yet = |link: &String| {
-        !NOT_YET.contains(&link.as_str()) && !FILTERS_NOT_YET.iter().any(|name| link.contains(name))
-    };
-    links.filter(|link| !link.contains(".csv") && is_yet(link)).collect()
+    let is_page = |link: &String| !NO_PAGES.iter().any(|no_page| link.contains(no_page));
+    let is_yet = |link: &String| !FILTERS_NOT_YET.iter().any(|name| link.contains(name));
+    links.filter(is_page).filter(is_yet).collect()
 }
 
 /// An address without what tells records apart, and without the values of parameters.

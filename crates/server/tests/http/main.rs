@@ -27,7 +27,6 @@ mod console_pages;
 mod console_pictures;
 mod console_sessions;
 mod console_tables;
-mod console_visitor;
 mod console_walk;
 mod contacts;
 mod contractors;

@@ -24,8 +24,9 @@ function threshold(chart, label, text) {
   ctx.moveTo(bbox.left, y);
   ctx.lineTo(bbox.left + bbox.width, y);
   ctx.stroke();
-  ctx.textAlign = "right";
-  ctx.fillText(label, bbox.left + bbox.width - 4, y - 4);
+  // Where the line is oldest: what is new stays to be seen.
+  [ctx.textAlign, ctx.textBaseline] = ["left", "bottom"];
+  ctx.fillText(label, bbox.left + 4 * devicePixelRatio, y - 2 * devicePixelRatio);
   ctx.restore();
 }
 
@@ -43,6 +44,15 @@ function bounds(low, high) {
   return [low - margin, high + margin];
 }
 
+// Times are UTC, as on the rest of the page: the year, too, where an axis begins.
+const iso = (secs) => new Date(secs * 1000).toISOString();
+function times(_, splits, axis, space, step) {
+  return splits.map((secs, at) => {
+    const day = at === 0 ? `${iso(secs).slice(5, 10)}\n${iso(secs).slice(0, 4)}` : iso(secs).slice(5, 10);
+    return step >= 86400 || secs % 86400 === 0 ? day : iso(secs).slice(11, 16);
+  });
+}
+
 function draw() {
   if (plot) plot.destroy();
   const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
@@ -51,9 +61,10 @@ function draw() {
     cursor: { drag: { x: true, y: false, setScale: false } },
     legend: { live: true },
     scales: { y: { range: (_, low, high) => bounds(low, high) } },
-    axes: [axis, { ...axis, size: 76 }],
+    tzDate: (secs) => uPlot.tzDate(new Date(secs * 1000), "Etc/UTC"),
+    axes: [{ ...axis, values: times }, { ...axis, size: 76 }],
     series: [
-      { label: "When" },
+      { label: "When (UTC)", value: (_, secs) => (secs === null || secs === undefined ? "–" : iso(secs).slice(0, 19).replace("T", " ")) },
       {
         label: "Balance",
         stroke: colour("--accent"),

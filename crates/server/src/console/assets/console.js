@@ -57,6 +57,19 @@ addEventListener("keydown", (event) => {
   }
 });
 
+// What is put in the place of a line gets the focus that was there: the field, or the button to it.
+addEventListener("htmx:load", (event) => {
+  const line = event.detail.elt;
+  if (!line.matches(".line")) return;
+  const place = line.querySelector("form input:not([type=hidden]), form select, form textarea") || line.querySelector(".edit");
+  if (place) place.focus();
+});
+
+// A page that the browser has kept may be another person's by now, or be out of date: ask again.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});
+
 // What is fetched again and again waits while nobody looks at the page, or somebody is in that part
 // of it, and stays as it is when it cannot be had.
 const isInUse = (part) =>
@@ -94,17 +107,4 @@ addEventListener("submit", (event) => {
 });
 addEventListener("click", (event) => {
   if (event.target.closest("[data-begin]")) sendFile(document.querySelector("[data-import]"), { begin: "yes" });
-});
-
-// What is put in the place of a line gets the focus that was there: the field, or the button to it.
-addEventListener("htmx:load", (event) => {
-  const line = event.detail.elt;
-  if (!line.matches(".line")) return;
-  const place = line.querySelector("form input:not([type=hidden]), form select, form textarea") || line.querySelector(".edit");
-  if (place) place.focus();
-});
-
-// A page that the browser has kept may be another person's by now, or be out of date: ask again.
-addEventListener("pageshow", (event) => {
-  if (event.persisted) location.reload();
 });
