@@ -16,6 +16,8 @@ pub enum Among {
     /// Those behind this id: for who reads all of them, page by page. How many there are is not
     /// counted.
     After(i64),
+    /// All of them, counted up to so many and one more.
+    Counted(u32),
     /// The newest so many, by their ids.
     Newest(u32),
     /// Those that somebody may mean who types a text.
@@ -47,6 +49,7 @@ impl Among {
     pub fn narrow(&self, condition: &mut Condition, tables: &Tables, resource: &'static Resource) {
         let table = tables.of(resource);
         let clause = match self {
+            Self::Counted(_) => return,
             Self::After(id) => format!("id > {id}"),
             Self::Newest(count) => newest(&table.name, *count),
             Self::Meant(meant) => {

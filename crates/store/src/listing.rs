@@ -102,7 +102,14 @@ async fn total(
         let params = [Value::text(reading.resource.kind)];
         session.read_one(sql, &params, |row| row.optional_int(0)).await?.flatten()
     } else {
-        let sql = format!("SELECT count(*) FROM {}{}", table.name, condition.sql());
+        let (name, condition_sql) = (&table.name, condition.sql());
+        let sql = match reading.among {
+            Some(Among::Counted(most)) => format!(
+                "SELECT count(*) FROM (SELECT 1 FROM {name}{condition_sql} LIMIT {}) AS counted",
+                u64::from(most) + 1
+            ),
+            _ => format!("SELECT count(*) FROM {name}{condition_sql}"),
+        };
         session.read_one(&sql, &condition.params, |row| row.optional_int(0)).await?.flatten()
     };
     Ok(total.map_or(0, |total| u64::try_from(total).unwrap_or_default()))

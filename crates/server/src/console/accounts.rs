@@ -87,7 +87,11 @@ pub async fn list(visit: &Visit) -> Page {
         return Ok(see_other(&target));
     }
     let (among, bound) = among(visit).await?;
-    let (table, document) = table(visit, &ACCOUNTS, among, &DRAWN, &COLUMNS).await?;
+    let (mut table, document) = table(visit, &ACCOUNTS, among.clone(), &DRAWN, &COLUMNS).await?;
+    if table.pager.total > u64::from(NEWEST) && among.is_some() {
+        table.pager.is_more = true;
+        table.pager.total = u64::from(NEWEST);
+    }
     let records = document["data"].as_array().map(Vec::as_slice).unwrap_or_default();
     let bars = records.iter().map(|record: &Json| Bar::of(&record["attributes"])).collect();
     if visit.is_fragment {
@@ -138,6 +142,9 @@ async fn among(visit: &Visit) -> Result<(Option<Among>, String), Refusal> {
              has all that the filters leave."
         );
         return Ok((Some(Among::Newest(NEWEST)), bound));
+    }
+    if is_large && visit.query.iter().any(|(key, _)| key.starts_with("filter[")) {
+        return Ok((Some(Among::Counted(NEWEST)), String::new()));
     }
     Ok((None, String::new()))
 }

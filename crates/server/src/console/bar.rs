@@ -44,7 +44,7 @@ impl Bar {
         let (balance, floor) = (or_zero("balance"), or_zero("min-balance"));
         let ceiling = or_zero("max-balance");
         let (low, high) = (decimal("balance-low-threshold"), decimal("balance-high-threshold"));
-        let scale = Scale { floor, span: ceiling.units() - floor.units() };
+        let scale = Scale::of(floor, ceiling);
         let at = scale.place(balance);
         let is_zero_inside = floor < Decimal::ZERO && Decimal::ZERO < ceiling;
         let zero = is_zero_inside.then(|| scale.place(Decimal::ZERO));
@@ -78,24 +78,29 @@ impl Bar {
     }
 }
 
+/// Where values are between floor and ceiling. The whole range of decimals has no room for a factor
+/// of a thousand, nor for its own width: beyond a size that nobody sees, the last digits are let go.
 struct Scale {
-    floor: Decimal,
+    floor: i128,
     span: i128,
+    divisor: i128,
 }
 
 impl Scale {
+    fn of(floor: Decimal, ceiling: Decimal) -> Self {
+        let largest = floor.units().abs().max(ceiling.units().abs());
+        let divisor = largest / (i128::MAX / WHOLE / 4) + 1;
+        let floor = floor.units() / divisor;
+        Self { floor, span: ceiling.units() / divisor - floor, divisor }
+    }
+
     /// Where a value is, within the drawing.
     fn place(&self, value: Decimal) -> i128 {
-        let above = value.units() - self.floor.units();
+        let above = value.units() / self.divisor - self.floor;
         if self.span <= 0 {
             return if above > 0 { WHOLE } else { 0 };
         }
-        // The range of decimals leaves no room for a factor of a thousand: the span gets smaller.
-        let (mut above, mut span) = (above.clamp(0, self.span), self.span);
-        while span > i128::MAX / WHOLE / 2 {
-            (above, span) = (above / 2, span / 2);
-        }
-        above * WHOLE / span
+        above.clamp(0, self.span) * WHOLE / self.span
     }
 }
 

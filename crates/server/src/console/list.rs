@@ -92,6 +92,8 @@ pub struct Pager {
     pub last: u64,
     /// Rows of all pages.
     pub total: u64,
+    /// Whether there are more, which nobody has counted.
+    pub is_more: bool,
     /// The page before.
     pub before: Option<String>,
     /// The page after.
@@ -307,6 +309,7 @@ fn pager(visit: &Visit, records: &[Json], total: u64) -> Pager {
         first: if count == 0 { 0 } else { before + 1 },
         last: before + count,
         total,
+        is_more: false,
         before: (page > 1).then(|| at(page - 1)),
         after: (before + count < total).then(|| at(page + 1)),
     }
