@@ -7,6 +7,7 @@ pub mod alert;
 pub mod forecast;
 pub mod invoice_period;
 pub mod journal;
+pub mod limits;
 pub mod overview;
 pub mod threshold;
 pub mod timezone;

@@ -81,6 +81,8 @@ pub enum Visibility {
     Always,
     /// A member beyond the reference's: left out while null, unless a fieldset asks for it.
     WhenSet,
+    /// A member beyond the reference's: left out unless a fieldset asks for it.
+    OnRequest,
     /// Accepted, stored encrypted, always answered as null (D19).
     WriteOnly,
     /// A column of ours that is no part of the wire.
@@ -239,6 +241,13 @@ impl Attribute {
     #[must_use]
     pub const fn shown_when_set(mut self) -> Self {
         self.visibility = Visibility::WhenSet;
+        self
+    }
+
+    /// Is left out of answers, unless asked for by a fieldset.
+    #[must_use]
+    pub const fn on_request(mut self) -> Self {
+        self.visibility = Visibility::OnRequest;
         self
     }
 
@@ -590,6 +599,9 @@ pub struct Resource {
     /// Whether many operations look at all of its records, which are few: they are read once for
     /// operations that share a transaction.
     pub standing: bool,
+    /// Sets those values of a record that follow from its others. The database layer does so to
+    /// every record that it writes, so they cannot be forgotten.
+    pub derive: Option<fn(&mut Record)>,
 }
 
 impl Resource {
@@ -612,6 +624,7 @@ impl Resource {
         on_delete: &[],
         audited: true,
         standing: false,
+        derive: None,
     };
 
     /// Position of the attribute of this wire name.
@@ -672,6 +685,15 @@ impl Resource {
         self.visible_with.is_none_or(|name| {
             self.relationship(name).is_some_and(|position| record.links[position].is_some())
         })
+    }
+
+    /// The record with the values that follow from its others.
+    #[must_use]
+    pub fn derived(&self, mut record: Record) -> Record {
+        if let Some(derive) = self.derive {
+            derive(&mut record);
+        }
+        record
     }
 
     /// A new record's values before anything was sent.

@@ -214,6 +214,8 @@ mod tests {
         assert_eq!(sent["invoice-period-id"]["enum"], json!([1, 2, 6, null]));
         assert_eq!(sent["total-capacity"]["maximum"], 32_767);
         assert_eq!(answered["state"]["description"], "State.");
+        let on_request = "Ours, for those who ask. Answered only where `fields` names it.";
+        assert_eq!(answered["rank"]["description"], on_request);
         let members = &schemas["entries.create"]["properties"]["data"]["properties"];
         let sent = &members["attributes"]["properties"];
         assert_eq!(

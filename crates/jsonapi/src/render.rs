@@ -263,7 +263,7 @@ fn write_attributes(
     } else {
         for (attribute, value) in resource.attributes.iter().zip(&record.values) {
             match attribute.visibility {
-                Visibility::Internal => {}
+                Visibility::Internal | Visibility::OnRequest => {}
                 Visibility::WhenSet if value.is_null() => {}
                 _ => write(attribute, value),
             }
@@ -456,7 +456,11 @@ mod tests {
         assert!(!text.contains("search-key") && !text.contains("remark"), "{text}");
         let mut set = record(&ACCOUNTS, 1);
         set.values[ACCOUNTS.attribute("remark").unwrap()] = Value::text("x");
-        assert!(member(&ACCOUNTS, &set, "").contains(r#""remark":"x""#));
+        set.values[ACCOUNTS.attribute("rank").unwrap()] = Value::text("low");
+        let text = member(&ACCOUNTS, &set, "");
+        assert!(text.contains(r#""remark":"x""#) && !text.contains("rank"), "{text}");
+        let asked = member(&ACCOUNTS, &set, "fields[accounts]=rank");
+        assert!(asked.contains(r#""attributes":{"rank":"low"}"#), "{asked}");
         let asked = member(&ACCOUNTS, &record(&ACCOUNTS, 1), "fields[accounts]=remark");
         assert!(asked.contains(r#""attributes":{"remark":null}"#), "{asked}");
     }

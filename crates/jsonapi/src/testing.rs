@@ -45,6 +45,10 @@ pub static ACCOUNTS: Resource = Resource {
         Attribute { updatable: false, ..text("currency", "Code.") },
         text("secret", "Password.").write_only().unsortable(),
         text("remark", "Ours.").shown_when_set(),
+        enumeration("rank", &["low", "high"], "Ours, for those who ask.")
+            .on_request()
+            .read_only()
+            .filterable(),
         json("history", "What was."),
         text("search-key", "Folded name.").internal(),
     ],

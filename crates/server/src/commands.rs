@@ -20,6 +20,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::accounts::judge_older;
 use crate::api::API;
 use crate::app::{App, Options};
 use crate::auth::{Caller, random_password};
@@ -47,7 +48,8 @@ async fn open(config: &Config) -> anyhow::Result<Arc<App>> {
     prepare(config, Store::open(config.database.clone(), API).await?).await
 }
 
-/// Makes the application over an open database, whose books are open then too.
+/// Makes the application over an open database, whose books are open then too, and whose accounts
+/// are judged.
 async fn prepare(config: &Config, store: Store) -> anyhow::Result<Arc<App>> {
     let options = Options {
         secret: config.secret.clone(),
@@ -58,6 +60,7 @@ async fn prepare(config: &Config, store: Store) -> anyhow::Result<Arc<App>> {
     };
     let app = App::new(store, options).await?;
     open_books(&app.store, app.moment()).await?;
+    judge_older(&app).await?;
     Ok(app)
 }
 

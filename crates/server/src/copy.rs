@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use store::{Copy, Store};
 
+use crate::accounts::JUDGED;
 use crate::api::API;
 use crate::commands::prove;
 use crate::journal::{BOOKS, Range};
@@ -16,8 +17,9 @@ use crate::progress::Progress;
 /// # Errors
 /// One line that says why it cannot begin, or had to stop.
 pub async fn copy(from: &str, to: &str) -> anyhow::Result<ExitCode> {
-    // An opened journal is what makes balances provable, here and there.
-    let copy = Copy::begin(from, to, &API, BOOKS).await?;
+    // An opened journal is what makes balances provable, here and there; accounts that were not
+    // judged would be missing from lists.
+    let copy = Copy::begin(from, to, &API, &[BOOKS, JUDGED]).await?;
     let (source, target) = copy.places();
     println!("From {source}\nto   {target}");
     if copy.is_resumed() {

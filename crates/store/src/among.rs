@@ -13,6 +13,9 @@ const LAST_LETTER: char = char::MAX;
 /// Which records a list looks at.
 #[derive(Clone, Debug)]
 pub enum Among {
+    /// Those behind this id: for who reads all of them, page by page. How many there are is not
+    /// counted.
+    After(i64),
     /// The newest so many, by their ids.
     Newest(u32),
     /// Those that somebody may mean who types a text.
@@ -44,6 +47,7 @@ impl Among {
     pub fn narrow(&self, condition: &mut Condition, tables: &Tables, resource: &'static Resource) {
         let table = tables.of(resource);
         let clause = match self {
+            Self::After(id) => format!("id > {id}"),
             Self::Newest(count) => newest(&table.name, *count),
             Self::Meant(meant) => {
                 format!("id IN ({})", meant.ways(condition, tables, resource).join(" UNION "))

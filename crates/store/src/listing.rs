@@ -94,6 +94,9 @@ async fn total(
     if let Some(cursor) = reading.walk.as_ref().and_then(|walk| walk.from.as_ref()) {
         return Ok(cursor.total);
     }
+    if matches!(reading.among, Some(Among::After(_))) {
+        return Ok(0);
+    }
     let total = if reading.filters.is_empty() && reading.among.is_none() {
         let sql = "SELECT CAST(sum(total) AS BIGINT) FROM totals WHERE kind = $1";
         let params = [Value::text(reading.resource.kind)];
@@ -293,7 +296,9 @@ fn walk(
 
 #[cfg(test)]
 mod tests {
-    use jsonapi::{Api, Cursor, Params, Query, Scope, Value, Verbs, integer, timestamp, to_one};
+    use jsonapi::{
+        Api, Cursor, Params, Query, Scope, Value, Verbs, enumeration, integer, timestamp, to_one,
+    };
     use rusqlite::Connection;
     use rusqlite::config::DbConfig;
 
@@ -305,6 +310,7 @@ mod tests {
             integer("sequence", i64::MIN, i64::MAX, "").not_null(),
             timestamp("created-at", "").not_null(),
             timestamp("settled-at", ""),
+            enumeration("state", &["new", "old"], "").filterable(),
         ],
         relationships: &[to_one("account", "entries").required().as_key()],
         verbs: Verbs::READ,
@@ -318,12 +324,14 @@ mod tests {
           sequence INTEGER NOT NULL,
           created_at INTEGER NOT NULL,
           settled_at INTEGER,
+          state TEXT,
           account_id INTEGER NOT NULL
         ) STRICT;
         CREATE UNIQUE INDEX by_sequence ON entries (account_id, sequence);
         CREATE INDEX by_account ON entries (account_id);
         CREATE INDEX by_time ON entries (created_at);
-        CREATE INDEX by_settlement ON entries (settled_at);";
+        CREATE INDEX by_settlement ON entries (settled_at);
+        CREATE INDEX by_state ON entries (state) WHERE state IS NOT NULL;";
 
     /// How SQLite reads the page: the first one, or the one after or before some record.
     fn plan(query: &str, backwards: Option<bool>) -> String {
@@ -365,9 +373,16 @@ mod tests {
                 "SEARCH entries USING INDEX by_sequence (account_id=?)",
             ),
             ("filter[account-id-eq]=1", "SEARCH entries USING INDEX by_account (account_id=?)"),
+            ("filter[state-eq]=new", "SEARCH entries USING INDEX by_state (state=?)"),
         ] {
             assert_eq!(plan(query, None), expected, "{query}");
         }
+    }
+
+    #[test]
+    fn an_index_of_what_is_not_null_serves_every_list_of_values() {
+        let sorted = "SEARCH entries USING INDEX by_state (state=?); USE TEMP B-TREE FOR ORDER BY";
+        assert_eq!(plan("filter[state-in]=new,old", None), sorted);
     }
 
     #[test]

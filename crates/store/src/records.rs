@@ -222,7 +222,7 @@ impl Tx {
         let tables = Arc::clone(&self.tables);
         let mark = self.work.mark();
         let id = self.next_id(tables.of(resource)).await?;
-        let record = Record { id: Id::Int(id), values, links };
+        let record = resource.derived(Record { id: Id::Int(id), values, links });
         self.work.insert(resource.kind, record.clone());
         self.follow(resource, None, Some(&record));
         self.write_through(mark).await?;
@@ -241,7 +241,7 @@ impl Tx {
         let mark = self.work.mark();
         let id = record.key();
         self.follow(resource, None, Some(record));
-        self.work.insert(resource.kind, record.clone());
+        self.work.insert(resource.kind, resource.derived(record.clone()));
         self.work.pass(resource.kind, id);
         self.pass_id(resource.kind, id);
         self.write_through(mark).await
@@ -258,7 +258,8 @@ impl Tx {
         after: &Record,
     ) -> Result<(), StoreError> {
         let mark = self.work.mark();
-        self.work.set((resource.kind, before.key()), before, Some(after.clone()));
+        let next = resource.derived(after.clone());
+        self.work.set((resource.kind, before.key()), before, Some(next));
         self.follow(resource, Some(before), Some(after));
         self.write_through(mark).await
     }

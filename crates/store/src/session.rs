@@ -390,15 +390,12 @@ async fn start<F: Future>(futures: impl Iterator<Item = F>) -> Started<F> {
 }
 
 impl<F: Future> Started<F> {
-    async fn outputs(self) -> Vec<F::Output> {
-        let mut outputs = Vec::with_capacity(self.polled.len());
-        for (future, polled) in self.futures.into_iter().zip(self.polled) {
-            outputs.push(match polled {
-                Poll::Ready(output) => output,
-                Poll::Pending => future.await,
-            });
-        }
-        outputs
+    /// What they come to, in their order.
+    fn outputs(self) -> impl Iterator<Item = impl Future<Output = F::Output>> {
+        self.futures.into_iter().zip(self.polled).map(async |(future, polled)| match polled {
+            Poll::Ready(output) => output,
+            Poll::Pending => future.await,
+        })
     }
 }
 
@@ -426,8 +423,11 @@ impl Postgres {
         &self,
         executed: Started<impl Future<Output = Result<u64, tokio_postgres::Error>>>,
     ) -> Result<(), StoreError> {
-        let mut outputs = executed.outputs().await.into_iter();
-        let done = outputs.try_for_each(|output| output.map(|_| ()));
+        let mut done = Ok(());
+        // What failed later fails because of it.
+        for executed in executed.outputs() {
+            done = done.and(executed.await.map(|_| ()));
+        }
         done.map_err(|error| self.failed(error))
     }
 
@@ -436,8 +436,9 @@ impl Postgres {
         asked: Started<impl Future<Output = Result<RowStream, tokio_postgres::Error>>>,
         mut visit: impl FnMut(usize, Row<'_>) -> Result<(), StoreError> + Send,
     ) -> Result<(), StoreError> {
-        for (position, answer) in asked.outputs().await.into_iter().enumerate() {
-            let rows = answer.map_err(|error| self.failed(error))?;
+        // Rows are read before the next answer is waited for: it does not come while they are not.
+        for (position, answer) in asked.outputs().enumerate() {
+            let rows = answer.await.map_err(|error| self.failed(error))?;
             pin_mut!(rows);
             while let Some(row) = rows.try_next().await.map_err(|error| self.failed(error))? {
                 visit(position, Row::Postgres(&row))?;

@@ -165,7 +165,8 @@ const FORGET_FAILURES: &str = "DELETE FROM task_failures WHERE task_id = $1 AND 
     (SELECT number FROM task_failures WHERE task_id = $1 ORDER BY number LIMIT $2)";
 const FORGET_INPUTS: &str = "DELETE FROM task_inputs WHERE task_id = $1 AND first_row IN \
     (SELECT first_row FROM task_inputs WHERE task_id = $1 ORDER BY first_row LIMIT $2)";
-const UNFINISHED: &str = "WHERE state IN ('waiting', 'running') ORDER BY id LIMIT $1";
+const UNFINISHED: &str =
+    "WHERE ended_at IS NULL AND state IN ('waiting', 'running') ORDER BY id LIMIT $1";
 const NEXT_INPUT: &str = "SELECT first_row, row_list FROM task_inputs \
     WHERE task_id = $1 AND first_row > $2 ORDER BY first_row LIMIT 1";
 const FAILURES: &str = "SELECT number, place, message FROM task_failures \

@@ -1,4 +1,4 @@
-//! What nodes on one database share: leases, counters of failures, settings, first answers.
+//! What nodes on one database share: leases, counters of failures, settings, first answers, tasks.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use jsonapi::Api;
-use store::{FirstAnswer, Store, StoreError};
+use store::{FirstAnswer, NewTask, Store, StoreError, TaskFailure, TaskState, TaskStep};
 use testbed::{Kind, TestDatabase};
 
 const API: Api = Api { prefix: "", resources: &[] };
@@ -189,4 +189,62 @@ async fn an_answer_that_another_node_has_just_kept_is_found_even_by_operations_r
     busy.await.unwrap().unwrap();
     assert!(matches!(failing.await.unwrap(), Err(StoreError::Closed)));
     assert_eq!(answering.await.unwrap().unwrap(), b"theirs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_of_a_task_is_taken_once() {
+    let (_database, [one, other]) = nodes().await;
+    let new = NewTask {
+        kind: "import".to_owned(),
+        operator_id: 1,
+        operator_name: "ann".to_owned(),
+        ip: None,
+        description: "a file".to_owned(),
+        parameters: "{}".to_owned(),
+        position: 0,
+        created_at: NOW,
+    };
+    let id = one
+        .write::<_, StoreError, _>(async move |tx| {
+            let id = tx.insert_task(&new).await?;
+            tx.add_task_input(id, 1, "[1,2]").await?;
+            Ok(id)
+        })
+        .await
+        .unwrap();
+    // Nobody sees it while its input is being written.
+    assert_eq!(one.task(id).await.unwrap(), None);
+    assert_eq!(one.unfinished_tasks(9).await.unwrap(), []);
+    assert_eq!(one.tasks(None, 9).await.unwrap(), []);
+    let start = async |store: &Store| {
+        store.write::<_, StoreError, _>(async move |tx| tx.start_task(id, secs(1)).await).await
+    };
+    assert!(!start(&one).await.unwrap());
+    one.write::<_, StoreError, _>(async move |tx| tx.queue_task(id, 2).await).await.unwrap();
+    assert_eq!(other.task(id).await.unwrap().unwrap().state, TaskState::Waiting);
+    assert!(start(&one).await.unwrap());
+    assert!(start(&other).await.unwrap());
+    let failure = TaskFailure { number: 2, place: "line 3".to_owned(), message: "no".to_owned() };
+    let step = TaskStep { from: 0, to: 2, done: 1, failures: vec![failure.clone()], failed: 1 };
+    let advance = async |store: &Store| {
+        let step = step.clone();
+        let advanced = store.write(async move |tx| tx.advance_task(id, &step).await).await;
+        advanced.map_err(|error: StoreError| error)
+    };
+    assert_eq!(advance(&one).await.unwrap(), Some(TaskState::Running));
+    assert_eq!(advance(&other).await.unwrap(), None);
+    let task = one.task(id).await.unwrap().unwrap();
+    assert_eq!((task.position, task.done, task.failed, task.total), (2, 1, 1, 2));
+    assert_eq!(task.started_at, Some(secs(1)));
+    assert_eq!(one.task_failures(id, 0, 9).await.unwrap(), [failure]);
+    assert_eq!(one.task_input(id, 0).await.unwrap(), Some((1, "[1,2]".to_owned())));
+    assert_eq!(one.task_input(id, 2).await.unwrap(), None);
+    let end = async |store: &Store, state| {
+        let ended = store.write(async move |tx| tx.end_task(id, state, None, secs(2)).await).await;
+        ended.map_err(|error: StoreError| error)
+    };
+    assert!(end(&one, TaskState::Cancelled).await.unwrap());
+    assert!(!end(&other, TaskState::Done).await.unwrap());
+    assert!(!start(&one).await.unwrap());
+    assert_eq!(one.task(id).await.unwrap().unwrap().state, TaskState::Cancelled);
 }

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::{object, reachable, schema};
-use crate::definition::{Api, Attribute, Default, Kind, Relationship, Resource, SelfLink};
+use crate::definition::{
+    Api, Attribute, Default, Kind, Relationship, Resource, SelfLink, Visibility,
+};
 use crate::document::Operation;
 
 /// Every schema of the document.
@@ -111,7 +113,13 @@ fn answered_value(attribute: &Attribute) -> Json {
     if !attribute.never_null() && !always_set {
         allow_null(&mut value);
     }
-    value.insert("description".into(), attribute.meaning.into());
+    let description = match attribute.visibility {
+        Visibility::OnRequest => {
+            format!("{} Answered only where `fields` names it.", attribute.meaning)
+        }
+        _ => attribute.meaning.to_owned(),
+    };
+    value.insert("description".into(), description.into());
     if read_only {
         value.insert("readOnly".into(), true.into());
     }

@@ -6,7 +6,7 @@ mod laws;
 
 use decimal::Decimal;
 use jiff::Timestamp;
-use jsonapi::{Attribute, Id, Kind, Record, Resource, Value};
+use jsonapi::{Attribute, Id, Kind, Record, Resource, Value, Visibility};
 use laws::testing::API;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -211,7 +211,9 @@ proptest! {
         for attribute in resource.attributes.iter().filter(shown) {
             let value = &record.values[resource.attribute(attribute.name).unwrap()];
             let written = &answer["attributes"][attribute.name];
-            prop_assert_eq!(written.is_null(), attribute.is_write_only() || is_null(value));
+            let is_left_out = attribute.visibility == Visibility::OnRequest;
+            let is_hidden = is_left_out || attribute.is_write_only();
+            prop_assert_eq!(written.is_null(), is_hidden || is_null(value));
         }
     }
 }

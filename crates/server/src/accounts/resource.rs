@@ -1,9 +1,13 @@
 //! Accounts on the wire (contract, resources 1).
 
+use billing::limits::LimitState;
 use decimal::Decimal;
 use jsonapi::{
-    Attribute, OnDelete, Resource, decimal, id_list, integer, text, timestamp, to_one, uuid,
+    Attribute, OnDelete, Resource, decimal, enumeration, id_list, integer, text, timestamp, to_one,
+    uuid,
 };
+
+use super::rules::judge_limits;
 
 const fn money(name: &'static str, meaning: &'static str) -> Attribute {
     decimal(name, meaning).filterable()
@@ -44,7 +48,10 @@ pub static ACCOUNTS: Resource = Resource {
         integer("invoice-period-id", 1, 7, "Invoice period; null is none.")
             .one_of(&[1, 2, 3, 4, 5, 6, 7]),
         text("timezone", "IANA zone that days and invoice periods follow.").or_text("UTC"),
-        timestamp("next-invoice-at", "End of the current invoice period.").internal(),
+        timestamp("next-invoice-at", "End of the current invoice period.")
+            .on_request()
+            .read_only()
+            .unsortable(),
         integer("next-invoice-type-id", 1, 3, "Type of the next invoice.").internal(),
         integer("journal-sequence", 0, i64::MAX, "Number of the last journal entry.")
             .internal()
@@ -52,10 +59,19 @@ pub static ACCOUNTS: Resource = Resource {
             .or_int(0),
         text("journal-hash", "Hash of the last journal entry.").internal().unaudited().or_text(""),
         timestamp("journal-at", "Time of the last journal entry.").internal().unaudited(),
-        integer("threshold-state", 0, 2, "Threshold that the balance is beyond.")
-            .internal()
-            .unaudited()
-            .or_int(0),
+        integer(
+            "threshold-state",
+            0,
+            2,
+            "Threshold that the balance is beyond: 0 is none, 1 the low one, 2 the high one.",
+        )
+        .one_of(&[0, 1, 2])
+        .on_request()
+        .read_only()
+        .unsortable()
+        .unaudited()
+        .filterable()
+        .or_int(0),
         integer("own-alerts", 0, i64::MAX, "Alerts that look at every change of the balance.")
             .internal()
             .unaudited()
@@ -63,17 +79,29 @@ pub static ACCOUNTS: Resource = Resource {
         timestamp("notifications-muted-until", "Until when nobody is mailed of the balance.")
             .shown_when_set()
             .unsortable(),
+        enumeration(
+            "limit-state",
+            LimitState::NAMES,
+            "Where the balance is: blocked (on the floor or below), near-floor or near-ceiling \
+             (within a tenth of the span between them), at-ceiling (on the ceiling or above); null \
+             in between.",
+        )
+        .on_request()
+        .read_only()
+        .unsortable()
+        .unaudited()
+        .filterable(),
     ],
     relationships: &[
         to_one("contractor", "contractors").required().filterable(),
         to_one("invoice-template", "invoice-templates").filterable(),
     ],
-    cursors: true,
     on_delete: &[
         OnDelete::Takes { kind: "payments", relationship: "account" },
         OnDelete::Takes { kind: "transactions", relationship: "account" },
         OnDelete::Takes { kind: "services", relationship: "account" },
         OnDelete::Takes { kind: "balance-alerts", relationship: "account" },
     ],
+    derive: Some(judge_limits),
     ..Resource::PLAIN
 };

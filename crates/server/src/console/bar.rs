@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use billing::limits::{LimitState, Limits};
 use decimal::Decimal;
 use serde_json::Value as Json;
 
@@ -106,16 +107,13 @@ fn standing(
     low: Option<Decimal>,
     high: Option<Decimal>,
 ) -> (&'static str, &'static str) {
-    if balance <= floor {
-        ("at-the-floor", "■")
-    } else if low.is_some_and(|low| balance < low) {
-        ("below-threshold", "▼")
-    } else if balance >= ceiling {
-        ("at-the-ceiling", "◆")
-    } else if high.is_some_and(|high| balance > high) {
-        ("above-threshold", "▲")
-    } else {
-        ("within", "●")
+    let state = Limits { floor, ceiling }.state(balance);
+    match state {
+        Some(LimitState::Blocked) => ("at-the-floor", "■"),
+        _ if low.is_some_and(|low| balance < low) => ("below-threshold", "▼"),
+        Some(LimitState::AtCeiling) => ("at-the-ceiling", "◆"),
+        _ if high.is_some_and(|high| balance > high) => ("above-threshold", "▲"),
+        _ => ("within", "●"),
     }
 }
 

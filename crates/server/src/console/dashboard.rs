@@ -72,6 +72,17 @@ struct Tile {
     tone: &'static str,
 }
 
+impl Tile {
+    /// A word of the style sheet: an exact sum may be long, and is not broken.
+    fn size(&self) -> &'static str {
+        match self.value.chars().count() {
+            ..=11 => "",
+            12..=15 => "long",
+            _ => "longer",
+        }
+    }
+}
+
 /// Something about an account.
 struct Line {
     account: String,
@@ -223,8 +234,8 @@ fn cut(known: &Known) -> Vec<String> {
         let from = day.read_from.map(time).unwrap_or_default();
         let most = whole(ENTRIES_MAX);
         said.push(format!(
-            "Money by day and movers are of the last {most} journal entries: days before {from} \
-             are not whole."
+            "No more than {most} journal entries are read at a time, so the days before {from} are \
+             not whole."
         ));
     }
     said
@@ -303,11 +314,11 @@ fn books(looked: Looked) -> Tile {
         Looked { accounts: 0, sampled, .. } => {
             ("agree".to_owned(), format!("{} journals looked at", whole(sampled)), "good")
         }
-        Looked { accounts, amount, .. } => (
-            counted(accounts, "account disagrees", "accounts disagree"),
-            format!("by {}; run tollkeeper verify", grouped(&amount.to_string())),
-            "bad",
-        ),
+        Looked { accounts, amount, .. } => {
+            let disagree = if accounts == 1 { "account disagrees" } else { "accounts disagree" };
+            let by = grouped(&amount.to_string());
+            (whole(accounts), format!("{disagree}, by {by}: run tollkeeper verify"), "bad")
+        }
     };
     let url = list(JOURNAL_ENTRIES.kind, &[("sort", "-id")]);
     Tile { label: "Books", value, note, url, tone }

@@ -3,6 +3,7 @@
 use hyper::StatusCode;
 use jsonapi::{Kind, PAGE_SIZE_MAX, Resource};
 use serde_json::Value as Json;
+use store::Among;
 
 use super::cells::{Member, listed};
 use super::list::fields;
@@ -20,7 +21,7 @@ use crate::reply::Reply;
 pub async fn export(visit: Visit, resource: &'static Resource) -> Page {
     let members: Vec<Member> = Member::all(resource).collect();
     let mut pages = Pages::of(&visit, resource, &members);
-    let first = visit.get(&pages.target()).await?.json();
+    let first = pages.read(&visit).await?;
     let source = Source::start(|chunks| async move {
         let mut lines = Lines::default();
         let names = std::iter::once("id").chain(members.iter().map(Member::name));
@@ -34,8 +35,8 @@ pub async fn export(visit: Visit, resource: &'static Resource) -> Page {
             if chunks.send(lines.take()).await.is_err() || !pages.turn(&document) {
                 return Ok(());
             }
-            document = match visit.get(&pages.target()).await {
-                Ok(answer) => answer.json(),
+            document = match pages.read(&visit).await {
+                Ok(document) => document,
                 Err(Refusal::Api(error)) => return Err(error),
                 Err(_) => return Err(ApiError::Overloaded),
             };
@@ -46,14 +47,14 @@ pub async fn export(visit: Visit, resource: &'static Resource) -> Page {
     Ok(reply.with_header("content-disposition", &name).kept("no-store").unvaried())
 }
 
-/// The pages of a list, one after the other: by cursor where nothing else is asked for, because
-/// numbered pages cost more the deeper they are.
+/// The pages of a list, one after the other: by id where no order is asked for, so that each costs
+/// the same and nothing is told twice while others write.
 struct Pages {
     path: String,
     query: Vec<(String, String)>,
-    by_cursor: bool,
+    by_id: bool,
     number: u64,
-    cursor: String,
+    after: i64,
 }
 
 impl Pages {
@@ -61,7 +62,10 @@ impl Pages {
         let asked = visit.query.iter();
         let asked = asked.filter(|(key, _)| key == "sort" || key.starts_with("filter["));
         let mut query: Vec<(String, String)> = asked.cloned().collect();
-        let by_cursor = resource.cursors && query.iter().all(|(key, _)| key != "sort");
+        let by_id = !resource.keyed_by_text && query.iter().all(|(key, _)| key != "sort");
+        if by_id {
+            query.push(("sort".to_owned(), "id".to_owned()));
+        }
         let ((fields, names), _) = fields(resource, members);
         query.push((fields, names));
         // Linkage is answered for what is included, or has constant linkage.
@@ -71,31 +75,29 @@ impl Pages {
         });
         query.push(("include".to_owned(), related.collect::<Vec<_>>().join(",")));
         let path = format!("/{}", resource.kind);
-        Self { path, query, by_cursor, number: 1, cursor: String::new() }
+        Self { path, query, by_id, number: 1, after: i64::MIN }
     }
 
-    fn target(&self) -> String {
+    async fn read(&self, visit: &Visit) -> Result<Json, Refusal> {
         let (size, number) = (PAGE_SIZE_MAX.to_string(), self.number.to_string());
         let mut pairs: Vec<(&str, &str)> =
             self.query.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         pairs.push(("page[size]", &size));
-        pairs.push(if self.by_cursor {
-            ("page[after]", &self.cursor)
-        } else {
-            ("page[number]", &number)
-        });
-        format!("{}?{}", self.path, query(pairs))
+        let mut among = Some(Among::After(self.after));
+        if !self.by_id {
+            pairs.push(("page[number]", &number));
+            among = None;
+        }
+        Ok(visit.list(&format!("{}?{}", self.path, query(pairs)), among).await?.json())
     }
 
-    /// Goes to the page behind this one, if there is one.
+    /// Goes to the page behind this one, if there may be one.
     fn turn(&mut self, document: &Json) -> bool {
-        let Some(next) = document["links"]["next"].as_str() else { return false };
+        let records = document["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let last = records.last().and_then(|record| record["id"].as_str()?.parse().ok());
         self.number += 1;
-        let next = next.split_once('?').map_or("", |(_, query)| query);
-        let pairs = super::visit::pairs(next.as_bytes());
-        let cursor = pairs.into_iter().find(|(key, _)| key == "page[after]");
-        self.cursor = cursor.map(|(_, cursor)| cursor).unwrap_or_default();
-        !self.by_cursor || !self.cursor.is_empty()
+        self.after = last.unwrap_or(i64::MAX);
+        records.len() as u64 == PAGE_SIZE_MAX
     }
 }
 

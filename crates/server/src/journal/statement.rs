@@ -51,6 +51,7 @@ pub async fn show_as_of(call: &Call, account: &mut Record) -> Result<(), ApiErro
     });
     let stand = stand.await?;
     ACCOUNTS.set(account, "balance", Value::Decimal(stand.balance));
+    *account = ACCOUNTS.derived(account.clone());
     Ok(())
 }
 

@@ -4,13 +4,14 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use billing::journal::{Chain, Entry, Head};
+use billing::limits::LimitState;
 use billing::threshold;
 use jsonapi::Record;
 use store::{Snapshot, Store, StoreError};
 
 use super::posting::head;
 use super::resource::{JOURNAL_CLOSURES, JOURNAL_ENTRIES};
-use crate::accounts::{ACCOUNTS, threshold_state, thresholds};
+use crate::accounts::{ACCOUNTS, limit_state, threshold_state, thresholds};
 use crate::alerts::{BALANCE_ALERTS, Tally};
 
 /// Accounts that are checked against one state of the database.
@@ -199,6 +200,13 @@ impl Walk {
             for crossing in threshold::pass(state, thresholds(account), balance).crossings() {
                 let event = crossing.event_type_alias();
                 let message = format!("the threshold state is {state:?}, but {event} is due");
+                self.tell(owner.account(), message);
+            }
+            let state = limit_state(account).map(LimitState::name);
+            let stored = ACCOUNTS.value(account, "limit-state").as_text();
+            if stored != state {
+                let (stored, state) = (stored.unwrap_or("null"), state.unwrap_or("null"));
+                let message = format!("the limit state is {stored}, but {state} is due");
                 self.tell(owner.account(), message);
             }
             let alerts = self.alerts.remove(&account.key()).unwrap_or_default();

@@ -154,7 +154,7 @@ impl Draft {
     pub fn settled(&self) -> Result<Record, Unfit> {
         let values = self.values.iter().cloned().collect::<Result<_, _>>()?;
         let id = self.before.as_ref().map_or(Id::Int(0), |before| before.id.clone());
-        Ok(Record { id, values, links: self.links.clone() })
+        Ok(self.resource.derived(Record { id, values, links: self.links.clone() }))
     }
 }
 

@@ -16,6 +16,8 @@ use crate::inside::{Answer, Inside, Wrong};
 
 /// Rows that a preview tries.
 pub const PREVIEW_ROWS_MAX: usize = 1000;
+/// Bytes of the rows that a preview tries, about.
+const PREVIEW_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Rows that a preview shows as they are.
 const SHOWN_MAX: usize = 20;
 
@@ -80,10 +82,12 @@ pub async fn preview_import<R: Read + Send>(
     source: R,
 ) -> Result<ImportPreview, NotQueued> {
     let mut file = CsvRows::of(resource, source)?;
-    let mut rows = Vec::new();
+    let (mut rows, mut bytes) = (Vec::new(), 0);
     while rows.len() < PREVIEW_ROWS_MAX
+        && bytes < PREVIEW_BYTES_MAX
         && let Some(row) = file.next()?
     {
+        bytes += row.to_string().len();
         rows.push(row);
     }
     let is_more = file.next()?.is_some();

@@ -3,10 +3,9 @@
 
 use jsonapi::Value as Stored;
 use serde_json::{Value, json};
-use testbed::{Kind, TestDatabase};
 use tollkeeper::journal::{Range, verify_slice};
 
-use crate::builders::app_with_contractor;
+use crate::builders::{app_with_contractor, older};
 use crate::postings::number;
 use crate::proof::verify;
 use crate::support::{Reply, Setup, TestApp, linkage};
@@ -608,45 +607,9 @@ async fn verify_finds_alerts_that_are_not_in_step() {
     assert_eq!(findings().await, ["own-alerts is 0, but there are 1 such alerts"]);
 }
 
-/// A database of the version before there were alerts.
-fn older() -> TestDatabase {
-    macro_rules! migration {
-        ($file:literal) => {
-            include_str!(concat!("../../../store/migrations/", $file))
-        };
-    }
-    let database = TestDatabase::fresh();
-    match database.kind() {
-        Kind::Sqlite => {
-            std::fs::write(database.file().unwrap(), "").unwrap();
-            for migration in [
-                migration!("sqlite/0001_initial.sql"),
-                migration!("sqlite/0002_journal.sql"),
-                migration!("sqlite/0003_nodes.sql"),
-                migration!("sqlite/0004_throttles.sql"),
-                "PRAGMA user_version = 4",
-            ] {
-                database.execute(migration);
-            }
-        }
-        Kind::Postgres => {
-            for migration in [
-                migration!("postgres/0001_initial.sql"),
-                migration!("postgres/0002_throttles.sql"),
-                "CREATE TABLE schema_versions (version BIGINT PRIMARY KEY, \
-                 applied_at TIMESTAMPTZ NOT NULL DEFAULT now()); \
-                 INSERT INTO schema_versions (version) VALUES (1), (2)",
-            ] {
-                database.execute(migration);
-            }
-        }
-    }
-    database
-}
-
 #[tokio::test]
 async fn a_database_from_before_has_the_alerts_of_its_thresholds() {
-    let database = older();
+    let database = older(4, 2);
     let yes = database.literal(&Stored::Bool(true));
     database.execute(&format!(
         "INSERT INTO contractors (id, name, enabled, vendor, customer) \

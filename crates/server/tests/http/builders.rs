@@ -3,10 +3,50 @@
 use jsonapi::Value as Stored;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
-use testbed::FromCell;
+use testbed::{FromCell, Kind, TestDatabase};
 use tollkeeper::commands::add_operator;
 
 use crate::support::{MEDIA_TYPE, PASSWORD, Reply, TestApp, linkage};
+
+macro_rules! migrations {
+    ($($file:literal),* $(,)?) => {
+        &[$(include_str!(concat!("../../../store/migrations/", $file))),*]
+    };
+}
+
+const SQLITE: &[&str] = migrations![
+    "sqlite/0001_initial.sql",
+    "sqlite/0002_journal.sql",
+    "sqlite/0003_nodes.sql",
+    "sqlite/0004_throttles.sql",
+    "sqlite/0005_deliveries.sql",
+];
+const POSTGRES: &[&str] = migrations![
+    "postgres/0001_initial.sql",
+    "postgres/0002_throttles.sql",
+    "postgres/0003_deliveries.sql",
+];
+
+/// A database of an older version, with so many of SQLite's migrations, or of PostgreSQL's.
+pub fn older(sqlite: usize, postgres: usize) -> TestDatabase {
+    let database = TestDatabase::fresh();
+    match database.kind() {
+        Kind::Sqlite => {
+            std::fs::write(database.file().unwrap(), "").unwrap();
+            SQLITE[..sqlite].iter().for_each(|migration| database.execute(migration));
+            database.execute(&format!("PRAGMA user_version = {sqlite}"));
+        }
+        Kind::Postgres => {
+            POSTGRES[..postgres].iter().for_each(|migration| database.execute(migration));
+            database.execute(&format!(
+                "CREATE TABLE schema_versions (version BIGINT PRIMARY KEY, \
+                 applied_at TIMESTAMPTZ NOT NULL DEFAULT now()); \
+                 INSERT INTO schema_versions (version) SELECT generate_series(1, {postgres})"
+            ));
+        }
+    }
+    database
+}
 
 /// Records of one type in the order in which a test made them. Their ids need not rise in it, nor
 /// be neighbours: PostgreSQL's writers take ids in blocks, each its own.

@@ -100,6 +100,24 @@ async fn at_work(browser: &Browser, app: &TestApp) -> Vec<String> {
     browser.click(".pay button").await;
     browser.wait_for("#confirm").await;
     all.extend(faults(browser, "a payment before it is posted").await);
+    browser.open("/accounts").await;
+    browser.click("[data-ticks]").await;
+    browser.click("button[form=many]").await;
+    browser.arrived("/accounts/edit-many").await;
+    all.extend(faults(browser, "how many are to change").await);
+    browser.fill("#f-vat", "200").await;
+    browser.click("input[name=change][value=vat]").await;
+    browser.click(".record button.primary").await;
+    browser.wait_for("main table").await;
+    all.extend(faults(browser, "what would change").await);
+    let file = app.directory().join("carriers.csv");
+    std::fs::write(&file, "name,vendor\nFjord,true\n,true\n").unwrap();
+    browser.open("/tasks").await;
+    browser.choose("#import-kind", "Contractors").await;
+    browser.fill("#import-file", file.to_str().unwrap()).await;
+    browser.click("form.import button").await;
+    browser.wait_for("#import-preview table").await;
+    all.extend(faults(browser, "what a file would do").await);
     // The pages below are refusals: their status is a complaint of the browser's.
     browser.open("/accounts/new").await;
     browser.click(".record button.primary").await;

@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 use tollkeeper::courier::Courier;
+use tollkeeper::inside::Inside;
+use tollkeeper::router::router;
+use tollkeeper::tasks::Runner;
 
 use crate::browser::Browser;
 use crate::builders::app_with_accounts;
@@ -318,6 +321,14 @@ async fn filters_columns_and_states_are_clicked_together() {
     assert_eq!(browser.rows().await, 40);
     browser.click("th[aria-sort] a").await;
     browser.wait_for("th[aria-sort=ascending]").await;
+    browser.click(".states li:nth-child(2) a").await;
+    browser
+        .wait_until("document.querySelector('.states a[aria-current]')?.innerText === 'Blocked'")
+        .await;
+    browser.click(".states li:first-child a").await;
+    browser
+        .wait_until("document.querySelector('.states a[aria-current]')?.innerText === 'All'")
+        .await;
     browser.click("[data-ticks]").await;
     let ticked = "[...document.querySelectorAll('#table tbody input')].every(box => box.checked)";
     assert_eq!(browser.eval(ticked).await, true);
@@ -383,6 +394,56 @@ async fn the_text_of_a_mail_is_changed_and_tried_before_it_is_kept() {
     assert_eq!(browser.text("#v-subject").await, "{{ count }} news");
     assert_eq!(app.attributes("/email-templates/1").await["text-body"], text);
     browser.complains_of(422, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_looked_at_and_then_taken_in() {
+    let app = TestApp::start().await;
+    let _runner = Runner::start(&app.app, Inside::new(router(&app.app)));
+    let file = app.directory().join("carriers.csv");
+    let rows =
+        "name,enabled,vendor,customer\nFjord,true,true,true\n<b>,true,true,true\n,true,true,true\n";
+    std::fs::write(&file, rows).unwrap();
+    let browser = Browser::at(&app, "/tasks").await;
+    browser.choose("#import-kind", "Contractors").await;
+    browser.fill("#import-file", file.to_str().unwrap()).await;
+    browser.click("form.import button").await;
+    browser.wait_for("[data-begin]").await;
+    let preview = browser.eval("document.querySelector('#import-preview').innerText").await;
+    for text in ["Fjord", "<b>", "can't be blank"] {
+        assert!(preview.as_str().unwrap().contains(text), "{text} in {preview}");
+    }
+    assert_eq!(app.total("/contractors").await, 0);
+    browser.click("[data-begin]").await;
+    browser.arrived("/tasks/1").await;
+    // The page follows by itself.
+    browser.wait_until("document.querySelector('#state').innerText !== 'running' && document.querySelector('#state').innerText !== 'waiting' && !document.querySelector('#task button')").await;
+    assert_eq!(browser.text("#done").await, "2");
+    assert!(browser.text("#task table").await.contains("can't be blank"));
+    assert_eq!(app.total("/contractors").await, 2);
+    browser.complains_of(0, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_that_are_ticked_are_changed_together() {
+    let app = demo().await;
+    let _runner = Runner::start(&app.app, Inside::new(router(&app.app)));
+    let browser = Browser::at(&app, "/accounts?q=nordlys").await;
+    browser.click("[data-ticks]").await;
+    browser.click("#table tbody tr:first-child input").await;
+    browser.click("button[form=many]").await;
+    browser.arrived("/accounts/edit-many").await;
+    browser.fill("#f-vat", "17").await;
+    browser.click("input[name=change][value=vat]").await;
+    browser.click(".record button.primary").await;
+    browser.wait_for("table ins").await;
+    assert_eq!(browser.eval("document.querySelectorAll('table ins').length").await, 4);
+    assert_eq!(app.total("/accounts?filter[vat_eq]=17").await, 0);
+    browser.click("main form button.primary").await;
+    browser.arrived("/tasks/1").await;
+    browser.wait_until("document.querySelector('#done').innerText === '4' && !document.querySelector('#task button')").await;
+    assert_eq!(app.total("/accounts?filter[vat_eq]=17").await, 4);
+    browser.complains_of(0, 0).await;
 }
 
 #[tokio::test]

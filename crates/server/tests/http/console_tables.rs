@@ -165,6 +165,8 @@ async fn accounts_are_found_by_whatever_one_knows_of_them() {
     // With a filter, both hold.
     assert_eq!(found("oslo", "&filter[min-balance_lt]=0").await, ["Oslo retail"]);
     assert_eq!(found("oslo", "&filter[name_cont]=off").await, [""; 0]);
+    let blocked = "&filter[limit-state_eq]=blocked";
+    assert_eq!(found("oslo", blocked).await, ["Bergen, OSLO routes", "oslo wholesale"]);
     // Letters are letters.
     assert_eq!(found("100%", "").await, ["100% off"]);
     assert_eq!(found("%", "").await, ["100% off"]);
@@ -241,7 +243,8 @@ async fn a_file_has_every_row_of_many_pages_once_as_the_api_has_it() {
         let join = if asked.is_empty() { "?" } else { "&" };
         let answer = app
             .get(&format!(
-                "/accounts{asked}{join}page[size]=300&include=contractor,invoice-template"
+                "/accounts{asked}{join}page[size]=300&include=contractor,invoice-template&fields[accounts]={}",
+                names[1..].join(",")
             ))
             .await
             .json();

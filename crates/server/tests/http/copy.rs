@@ -11,6 +11,7 @@ use reqwest::Method;
 use serde_json::json;
 use store::Store;
 use testbed::{Kind, TestDatabase};
+use tollkeeper::accounts::judge_older;
 use tollkeeper::api::API;
 use tollkeeper::commands::add_operator;
 use tollkeeper::journal::open_books;
@@ -78,6 +79,7 @@ fn assert_same(one: &TestDatabase, other: &TestDatabase) {
 async fn full() -> TestApp {
     let (app, contractor) = app_with_contractor().await;
     open_books(&app.app.store, app.app.moment()).await.unwrap();
+    judge_older(&app.app).await.unwrap();
     add_operator(&app.app, "second", PASSWORD, Some("10.0.0.0/8,::1".to_owned())).await.unwrap();
     let password = "hidden \u{1f511}";
     let connection = json!({"name": "s", "host": "mail.example.com", "from-address": "n@example.com",
@@ -143,11 +145,25 @@ async fn full() -> TestApp {
     let texts =
         json!({"event-type": "digest", "subject": "s {{ count }}", "text-body": "\u{1f511}"});
     app.create("email-templates", texts, json!({})).await;
+    leave_task(&app);
     // No server of a copy is to send what waits: that would show.
     let tomorrow = Stored::Time(app.app.now() + SignedDuration::from_hours(24));
     let tomorrow = app.database.literal(&tomorrow);
     app.database.execute(&format!("UPDATE delivery_lines SET due_at = {tomorrow}"));
     app
+}
+
+/// Leaves a task that has ended.
+fn leave_task(app: &TestApp) {
+    let time = app.database.literal(&Stored::Time(app.app.now()));
+    let least = i64::MIN + 1;
+    app.database.execute(&format!(
+        "INSERT INTO tasks (kind, operator_id, operator_name, ip, description, state, total, done, \
+         failed, created_at, ended_at, parameters, position, error) VALUES ('import', 1, 'admin', \
+         '::1', '⛁', 'failed', 2, 1, 1, {time}, {time}, '{{}}', {least}, 'e')"
+    ));
+    app.database.execute("INSERT INTO task_inputs VALUES (1, 1, '[[2,[\"a\"]],[3,\"why\"]]')");
+    app.database.execute("INSERT INTO task_failures VALUES (1, 2, 'line 3', 'why')");
 }
 
 fn retried(account: &str) -> String {
@@ -399,8 +415,11 @@ async fn what_is_no_copy_is_refused() {
     }
     // A server is running on the first.
     refuses(path, &app.database.url(), &fresh("used.db").url(), "is in use");
-    here.database().execute("DELETE FROM settings WHERE name = 'journal'");
-    refuses(path, &source, &fresh("bookless.db").url(), "run `tollkeeper verify` on it");
+    for missing in ["limit-states", "journal"] {
+        here.database().execute(&format!("DELETE FROM settings WHERE name = '{missing}'"));
+        let target = fresh(&format!("{missing}.db"));
+        refuses(path, &source, &target.url(), "run `tollkeeper verify` on it");
+    }
     match here.database().kind() {
         Kind::Sqlite => here.database().execute("PRAGMA user_version = 2"),
         Kind::Postgres => here.database().execute("DELETE FROM schema_versions"),

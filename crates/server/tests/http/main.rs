@@ -49,6 +49,7 @@ mod invoice_templates;
 mod jobs;
 mod journal;
 mod ledger_laws;
+mod limits;
 mod linkages;
 mod listings;
 mod mail;

@@ -412,7 +412,7 @@ fn commands_that_start_at_once_on_a_missing_file_all_do_their_work() {
         command.join().unwrap().well();
     }
     assert_eq!(here.database().value::<i64>("SELECT count(*) FROM operators"), 8);
-    assert_eq!(here.database().value::<i64>("SELECT count(*) FROM settings"), 2);
+    assert_eq!(here.database().value::<i64>("SELECT count(*) FROM settings"), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use billing::alert::{Level, Limit};
 use billing::journal::{Chain, Entry, Head};
+use billing::limits::{LimitState, Limits};
 use billing::threshold::{self, ThresholdState, Thresholds};
 use decimal::Decimal;
 use jiff::Timestamp;
@@ -92,6 +93,7 @@ fn faults(database: &Session) -> Vec<String> {
     let mut faults = journal_faults(database, &entries);
     faults.extend(reference_faults(database, &entries));
     faults.extend(threshold_faults(database));
+    faults.extend(limit_faults(database));
     faults.extend(alert_faults(database));
     faults.extend(audit_faults(database));
     faults.extend(total_faults(database));
@@ -225,6 +227,19 @@ fn threshold_faults(database: &Session) -> Vec<String> {
         faults.push(format!("{events} events of thresholds, but {notifications} notifications"));
     }
     faults
+}
+
+/// Looks at every balance between its limits once more.
+fn limit_faults(database: &Session) -> Vec<String> {
+    let faults = rows(database, "SELECT * FROM accounts", |row| {
+        let limits = Limits { floor: row.get("min_balance"), ceiling: row.get("max_balance") };
+        let state = limits.state(row.get("balance")).map(LimitState::name);
+        let stored: Option<String> = row.get("limit_state");
+        let account: i64 = row.get("id");
+        (stored.as_deref() != state)
+            .then(|| format!("account {account}: the limit state is {stored:?}, not {state:?}"))
+    });
+    faults.into_iter().flatten().collect()
 }
 
 /// Looks at every alert once more: nothing new may be found, those that mirror thresholds must be

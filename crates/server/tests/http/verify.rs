@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use jsonapi::Value as Stored;
 use serde_json::{Value, json};
 use testbed::Kind;
+use tollkeeper::accounts::judge_older;
 use tollkeeper::journal::open_books;
 
 use crate::builders::app_with_contractor;
@@ -58,6 +59,7 @@ async fn books() -> Books {
     app.account(&contractor, json!({"name": "old", "external-id": 1001})).await;
     app.alter(&format!("UPDATE accounts SET balance = {}", stored(&app, "12.5")));
     open_books(&app.app.store, app.app.moment()).await.unwrap();
+    judge_older(&app.app).await.unwrap();
     let mut ids = vec!["1".to_owned()];
     for name in ["high", "gone", "still", "last"] {
         ids.push(app.account(&contractor, json!({"name": name})).await);
@@ -250,7 +252,10 @@ async fn every_single_change_is_found_and_named() {
         ),
         (
             format!("UPDATE accounts SET balance = {five} WHERE id = #4"),
-            vec!["#4: the balance is 5.0, but the journal says 0.0"],
+            vec![
+                "#4: the balance is 5.0, but the journal says 0.0",
+                "#4: the limit state is blocked, but at-ceiling is due",
+            ],
         ),
         (
             "UPDATE accounts SET journal_sequence = 7 WHERE id = #1".to_owned(),
@@ -270,6 +275,14 @@ async fn every_single_change_is_found_and_named() {
                 "#2: the threshold state is None, but AccountHighThresholdReached is due",
                 "#2: the alert of the high threshold is not in step",
             ],
+        ),
+        (
+            "UPDATE accounts SET limit_state = 'blocked' WHERE id = #2".to_owned(),
+            vec!["#2: the limit state is blocked, but at-ceiling is due"],
+        ),
+        (
+            "UPDATE accounts SET limit_state = NULL WHERE id = #4".to_owned(),
+            vec!["#4: the limit state is null, but blocked is due"],
         ),
         (
             "UPDATE accounts SET own_alerts = 1 WHERE id = #1".to_owned(),
@@ -391,8 +404,8 @@ async fn a_fault_in_the_last_of_many_slices_is_found() {
     let copies = format!(
         "WITH RECURSIVE numbers(n) AS (SELECT 6 UNION ALL SELECT n + 1 FROM numbers WHERE n < {ACCOUNTS})
          INSERT INTO accounts (id, name, balance, min_balance, max_balance, vat, uuid, timezone, \
-         contractor_id) SELECT {BEFORE} + n, 'copy ' || n, balance, min_balance, max_balance, vat, \
-         {any_uuid}, timezone, contractor_id FROM numbers, accounts WHERE accounts.name = 'still';"
+         contractor_id, limit_state) SELECT {BEFORE} + n, 'copy ' || n, balance, min_balance, \
+         max_balance, vat, {any_uuid}, timezone, contractor_id, limit_state FROM numbers, accounts WHERE accounts.name = 'still';"
     );
     // The third is a closure.
     assert_eq!(proves(changed(app, &copies).run(&["verify"])), (13, 1_200));

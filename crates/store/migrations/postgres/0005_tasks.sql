@@ -20,7 +20,7 @@ CREATE TABLE tasks (
   -- Why it has failed as a whole.
   error TEXT COLLATE "C"
 );
-CREATE INDEX tasks_unfinished ON tasks (id) WHERE state IN ('waiting', 'running');
+CREATE INDEX tasks_unfinished ON tasks (state, id) WHERE ended_at IS NULL;
 
 -- The rows of a task, in slices.
 CREATE TABLE task_inputs (

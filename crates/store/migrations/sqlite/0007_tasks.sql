@@ -20,7 +20,7 @@ CREATE TABLE tasks (
   -- Why it has failed as a whole.
   error TEXT
 ) STRICT;
-CREATE INDEX tasks_unfinished ON tasks (id) WHERE state IN ('waiting', 'running');
+CREATE INDEX tasks_unfinished ON tasks (state) WHERE ended_at IS NULL;
 
 -- The rows of a task, in slices.
 CREATE TABLE task_inputs (

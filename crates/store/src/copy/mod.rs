@@ -53,11 +53,11 @@ pub struct Compared {
 
 impl Copy {
     /// Opens both databases, and marks the target as the beginning of this copy. The source must
-    /// have the setting `ready`, which says that nothing has to happen to its rows before others.
+    /// have the settings `ready`, which say that nothing has to happen to its rows before others.
     ///
     /// # Errors
     /// One line for the operator; nothing was changed then, but for the schema of an empty target.
-    pub async fn begin(from: &str, to: &str, api: &Api, ready: &str) -> Result<Self, CopyError> {
+    pub async fn begin(from: &str, to: &str, api: &Api, ready: &[&str]) -> Result<Self, CopyError> {
         check_files(from, to)?;
         let source = Side::source(from).await?;
         let mut target = Side::target(to).await?;
@@ -73,8 +73,10 @@ impl Copy {
         if let Some(mark) = source.mark().await? {
             return Err(CopyError::Unfinished { place: source.place, from: origin(&mark) });
         }
-        if source.setting(ready).await?.is_none() {
-            return Err(CopyError::Unready(source.place));
+        for setting in ready {
+            if source.setting(setting).await?.is_none() {
+                return Err(CopyError::Unready(source.place));
+            }
         }
         if target.version().await? == 0 {
             target.migrate().await?;
