@@ -44,7 +44,7 @@ pub async fn walk(desk: &Desk) -> Vec<Found> {
             }
         }
         found.push(Found { url, body: reply.body });
-        assert!(found.len() < PAGES_MAX, "the console has no end: {:?}", seen);
+        assert!(found.len() < PAGES_MAX, "the console has no end: {seen:?}");
     }
     found
 }
