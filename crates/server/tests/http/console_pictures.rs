@@ -68,6 +68,9 @@ async fn trade() -> TestApp {
         }
     }
     HAND.store(0, Ordering::SeqCst);
+    // Its next invoice is one of these days, then.
+    let monthly = json!({"invoice-period-id": 4});
+    assert_eq!(app.update("accounts", &main, monthly).await.status, 200);
     let alert = json!({"name": "Call them", "kind": "low", "percentage": 80});
     let links = json!({"account": crate::support::linkage("accounts", &main)});
     app.create("balance-alerts", alert, links).await;
