@@ -94,9 +94,8 @@ async fn page(visit: &Visit, id: &str, payment: Payment, status: StatusCode) -> 
     let attributes = &record["attributes"];
     let lines = lines(&ACCOUNTS, &document);
     let contractor = Member::all(&ACCOUNTS).find(|member| member.name() == "contractor");
-    let found = lines
-        .iter()
-        .find(|line| line.name == "next-invoice-at" && line.cell.class != "none");
+    let found =
+        lines.iter().find(|line| line.name == "next-invoice-at" && line.cell.class != "none");
     let page = Account {
         frame: visit.frame(format!("Account: {}", title(record))),
         heading: title(record),
