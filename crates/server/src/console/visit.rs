@@ -3,6 +3,7 @@
 //! Pages know no rules: what they show and change goes through the same router, operations and
 //! refusals as any client's requests, inside the process.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -235,10 +236,11 @@ fn last<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
     found.map(|(_, value)| value.as_str())
 }
 
-/// The pairs of a form or a query.
+/// The pairs of a form or a query. Nobody types a NUL, and PostgreSQL takes none.
 #[must_use]
 pub fn pairs(text: &[u8]) -> Vec<(String, String)> {
-    form_urlencoded::parse(text).into_owned().collect()
+    let typed = |text: Cow<'_, str>| text.replace('\0', "");
+    form_urlencoded::parse(text).map(|(name, value)| (typed(name), typed(value))).collect()
 }
 
 /// A query of these pairs.

@@ -263,7 +263,7 @@ impl Form {
     #[track_caller]
     pub fn value(&self, name: &str) -> &str {
         let found = self.fields.iter().find(|(field, _)| field == name);
-        found.map(|(_, value)| value.as_str()).unwrap_or_else(|| panic!("{name} of {self:?}"))
+        found.map_or_else(|| panic!("{name} of {self:?}"), |(_, value)| value.as_str())
     }
 
     /// The form with this in a field.

@@ -21,6 +21,11 @@ async fn pages(app: &TestApp) -> Vec<String> {
 /// Whether nothing of the page is beyond the right edge of the screen.
 const FITS: &str = "document.documentElement.scrollWidth <= innerWidth";
 
+/// The beginnings of what is.
+const WIDEST: &str = "[...document.querySelectorAll('body *')]
+    .filter(one => one.getBoundingClientRect().right > innerWidth && !one.closest('.scroll'))
+    .map(one => one.outerHTML.slice(0, 120)).slice(0, 3)";
+
 /// What is wrong with the page that the browser is at.
 async fn faults(browser: &Browser, at: &str) -> Vec<String> {
     let mut faults = browser.axe().await;
@@ -68,8 +73,7 @@ async fn every_page_fits_on_a_phone() {
     for url in pages(&app).await {
         browser.open(&url).await;
         if browser.eval(FITS).await != true {
-            let widest = "[...document.querySelectorAll('body *')].filter(one => one.getBoundingClientRect().right > innerWidth && !one.closest('.scroll')).map(one => one.outerHTML.slice(0, 120)).slice(0, 3)";
-            wide.push(format!("{url}: {}", browser.eval(widest).await));
+            wide.push(format!("{url}: {}", browser.eval(WIDEST).await));
         }
     }
     assert_eq!(wide, [""; 0]);
@@ -100,6 +104,25 @@ async fn at_work(browser: &Browser, app: &TestApp) -> Vec<String> {
     browser.click(".pay button").await;
     browser.wait_for("#confirm").await;
     all.extend(faults(browser, "a payment before it is posted").await);
+    browser.open("/accounts").await;
+    browser.click("[data-ticks]").await;
+    browser.click("button[form=many]").await;
+    browser.arrived("/accounts/edit-many").await;
+    all.extend(faults(browser, "how many are to change").await);
+    browser.fill("#f-vat", "200").await;
+    browser.click("input[name=change][value=vat]").await;
+    browser.click(".record button.primary").await;
+    browser.wait_for("main table").await;
+    all.extend(faults(browser, "what would change").await);
+    let file = app.directory().join("carriers.csv");
+    std::fs::write(&file, "name,enabled,vendor,customer\nFjord,yes,yes,yes\n,yes,yes,yes\n")
+        .unwrap();
+    browser.open("/tasks").await;
+    browser.choose("#import-kind", "Contractors").await;
+    browser.fill("#import-file", file.to_str().unwrap()).await;
+    browser.click("form.import button").await;
+    browser.wait_for("#import-preview table").await;
+    all.extend(faults(browser, "what a file would do").await);
     // The pages below are refusals: their status is a complaint of the browser's.
     browser.open("/accounts/new").await;
     browser.click(".record button.primary").await;

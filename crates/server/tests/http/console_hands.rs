@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 use tollkeeper::courier::Courier;
+use tollkeeper::inside::Inside;
+use tollkeeper::router::router;
+use tollkeeper::tasks::Runner;
 
 use crate::browser::Browser;
 use crate::builders::app_with_accounts;
@@ -42,15 +45,16 @@ impl Browser {
         self.eval("document.querySelectorAll('#table tbody tr').length").await
     }
 
-    /// Checks that the console of the browser has nothing but refused requests to complain of, so
-    /// many.
-    #[track_caller]
-    fn complains_of(&self, status: u16, times: usize) -> impl Future<Output = ()> {
-        async move {
-            let complaints = self.console_complaints().await;
-            let are_so = complaints.iter().all(|one| one.contains(&format!("status of {status}")));
-            assert!(are_so && complaints.len() == times, "{complaints:#?}");
-        }
+    /// Checks that the browser complains of refused requests alone, so many of this status.
+    async fn complains_of(&self, status: u16, times: usize) {
+        let complaints = self.console_complaints().await;
+        let are_so = complaints.iter().all(|one| one.contains(&format!("status of {status}")));
+        assert!(are_so && complaints.len() == times, "{complaints:#?}");
+    }
+
+    /// Checks that the browser has nothing to complain of.
+    async fn complains_of_nothing(&self) {
+        assert_eq!(self.console_complaints().await, [""; 0]);
     }
 }
 
@@ -82,7 +86,7 @@ async fn signing_in_leads_to_the_page_that_was_wanted_and_out_again() {
     // What was on the screen is not kept for whoever comes next.
     browser.eval("history.back()").await;
     browser.wait_until("location.pathname === '/sign-in'").await;
-    browser.complains_of(401, 0).await;
+    browser.complains_of_nothing().await;
 }
 
 #[tokio::test]
@@ -139,7 +143,7 @@ async fn contractor_contact_and_account_are_made_by_forms_alone() {
         (&json!("-100.0"), &json!("5000.0"))
     );
     assert_eq!(account["send-invoices-to"], json!([1]));
-    browser.complains_of(0, 0).await;
+    browser.complains_of_nothing().await;
 }
 
 #[tokio::test]
@@ -231,7 +235,7 @@ async fn a_payment_moves_the_balance_the_bar_the_chart_and_the_journal() {
     browser.wait_until(&format!("{POINTS} === {}", points + 1)).await;
     assert_eq!(browser.eval(ENTRIES).await, 2);
     assert_eq!(app.total("/payments").await, 2);
-    browser.complains_of(0, 0).await;
+    browser.complains_of_nothing().await;
 }
 
 #[tokio::test]
@@ -245,7 +249,7 @@ async fn the_chart_looks_at_other_ranges() {
         .await;
     assert_eq!(browser.eval("document.querySelectorAll('[aria-pressed=true]').length").await, 1);
     browser.wait_for("#chart canvas").await;
-    browser.complains_of(0, 0).await;
+    browser.complains_of_nothing().await;
 }
 
 #[tokio::test]
@@ -269,7 +273,7 @@ async fn search_narrows_the_table_while_one_types_and_the_address_follows() {
     browser
         .wait_until("document.querySelector('#table .count').innerText === 'Nothing found.'")
         .await;
-    browser.complains_of(0, 0).await;
+    browser.complains_of_nothing().await;
 }
 
 #[tokio::test]
@@ -287,7 +291,7 @@ async fn the_way_back_from_a_search_is_a_whole_page() {
     browser.wait_for("nav a[aria-current=page]").await;
     browser.wait_until("document.querySelector('#q').value === ''").await;
     assert_eq!(browser.eval("document.querySelectorAll('h1').length").await, 1);
-    browser.complains_of(0, 0).await;
+    browser.complains_of_nothing().await;
 }
 
 #[tokio::test]
@@ -318,10 +322,18 @@ async fn filters_columns_and_states_are_clicked_together() {
     assert_eq!(browser.rows().await, 40);
     browser.click("th[aria-sort] a").await;
     browser.wait_for("th[aria-sort=ascending]").await;
+    browser.click(".states li:nth-child(2) a").await;
+    browser
+        .wait_until("document.querySelector('.states a[aria-current]')?.innerText === 'Blocked'")
+        .await;
+    browser.click(".states li:first-child a").await;
+    browser
+        .wait_until("document.querySelector('.states a[aria-current]')?.innerText === 'All'")
+        .await;
     browser.click("[data-ticks]").await;
     let ticked = "[...document.querySelectorAll('#table tbody input')].every(box => box.checked)";
     assert_eq!(browser.eval(ticked).await, true);
-    browser.complains_of(0, 0).await;
+    browser.complains_of_nothing().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -353,7 +365,7 @@ async fn a_webhook_is_made_tested_and_delivered_to_again() {
     browser.click("form[action$='/do/redeliver'] button").await;
     browser.wait_for(".done").await;
     assert_eq!(receiver.got()["id"], first["id"]);
-    browser.complains_of(0, 0).await;
+    browser.complains_of_nothing().await;
 }
 
 #[tokio::test]
@@ -385,6 +397,57 @@ async fn the_text_of_a_mail_is_changed_and_tried_before_it_is_kept() {
     browser.complains_of(422, 1).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_looked_at_and_then_taken_in() {
+    let app = TestApp::start().await;
+    let _runner = Runner::start(&app.app, Inside::new(router(&app.app)));
+    let file = app.directory().join("carriers.csv");
+    let rows =
+        "name,enabled,vendor,customer\nFjord,true,true,true\n<b>,true,true,true\n,true,true,true\n";
+    std::fs::write(&file, rows).unwrap();
+    let browser = Browser::at(&app, "/tasks").await;
+    browser.choose("#import-kind", "Contractors").await;
+    browser.fill("#import-file", file.to_str().unwrap()).await;
+    browser.click("form.import button").await;
+    browser.wait_for("[data-begin]").await;
+    let preview = browser.eval("document.querySelector('#import-preview').innerText").await;
+    for text in ["Fjord", "<b>", "can't be blank"] {
+        assert!(preview.as_str().unwrap().contains(text), "{text} in {preview}");
+    }
+    assert_eq!(app.total("/contractors").await, 0);
+    browser.click("[data-begin]").await;
+    browser.arrived("/tasks/1").await;
+    // The page follows by itself.
+    browser.wait_until("!document.querySelector('#task button')").await;
+    assert_eq!(browser.text("#state").await, "done");
+    assert_eq!(browser.text("#done").await, "2");
+    assert!(browser.text("#task table").await.contains("can't be blank"));
+    assert_eq!(app.total("/contractors").await, 2);
+    browser.complains_of_nothing().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_that_are_ticked_are_changed_together() {
+    let app = demo().await;
+    let _runner = Runner::start(&app.app, Inside::new(router(&app.app)));
+    let browser = Browser::at(&app, "/accounts?q=nordlys").await;
+    browser.click("[data-ticks]").await;
+    browser.click("#table tbody tr:first-child input").await;
+    browser.click("button[form=many]").await;
+    browser.arrived("/accounts/edit-many").await;
+    browser.fill("#f-vat", "17").await;
+    browser.click("input[name=change][value=vat]").await;
+    browser.click(".record button.primary").await;
+    browser.wait_for("table ins").await;
+    assert_eq!(browser.eval("document.querySelectorAll('table ins').length").await, 4);
+    assert_eq!(app.total("/accounts?filter[vat_eq]=17").await, 0);
+    browser.click("main form button.primary").await;
+    browser.arrived("/tasks/1").await;
+    browser.wait_until("document.querySelector('#done').innerText === '4' && !document.querySelector('#task button')").await;
+    assert_eq!(app.total("/accounts?filter[vat_eq]=17").await, 4);
+    browser.complains_of_nothing().await;
+}
+
 #[tokio::test]
 async fn dark_is_as_the_system_says_or_as_the_button_says() {
     let app = demo().await;
@@ -405,7 +468,7 @@ async fn dark_is_as_the_system_says_or_as_the_button_says() {
     browser.eval("localStorage.clear()").await;
     browser.open("/contractors").await;
     assert_eq!(browser.eval(BACKGROUND).await, dark);
-    browser.complains_of(0, 0).await;
+    browser.complains_of_nothing().await;
 }
 
 /// Presses Tab until such an element has the focus, which then can be seen.
@@ -486,7 +549,7 @@ async fn a_narrow_screen_has_a_menu() {
     browser.click("#nav a[href='/contractors']").await;
     browser.arrived("/contractors").await;
     assert_eq!(browser.rows().await, 8);
-    browser.complains_of(0, 0).await;
+    browser.complains_of_nothing().await;
 }
 
 #[tokio::test]

@@ -296,6 +296,69 @@ async fn texts_stay_texts_on_every_page() {
     assert!(seen > 20, "it is to be seen on {seen} pages");
 }
 
+#[tokio::test]
+async fn what_no_database_takes_is_no_fault_of_the_server() {
+    let app = definitions::walk().await;
+    let desk = Desk::of(&app).await;
+    let account = desk.form("/accounts/3", "/accounts/3/pay").await;
+    for path in [
+        "/accounts?q=%00",
+        "/accounts?q=%FF",
+        "/accounts?filter[name_cont]=%00",
+        "/accounts?filter[name_eq]=%FF%FE",
+        "/accounts?columns=%00",
+        "/accounts?sort=%00",
+        "/accounts?page[number]=99999999999999999999",
+        "/accounts?page[number]=-1&page[size]=0",
+        "/accounts?filter-by=%00&filter-value=%00",
+        "/accounts/%00",
+        "/accounts/99999999999999999999",
+        "/accounts/3/field/%00",
+        "/accounts/3/balance?from=%00&to=%00",
+        "/accounts/3/balance?from=-9223372036854775808&to=9223372036854775807",
+        "/contractors/choices?contractor=%00",
+        "/contractors/choices?contractor=99999999999999999999",
+        "/contractors/new?name=%00",
+        "/payments/1?done=%00",
+        "/operators/%00",
+        "/operators?added=%00",
+        "/tasks/%00",
+        "/tasks/1?after=%00",
+        "/docs/%00",
+        "/sign-in?next=%00",
+    ] {
+        let reply = desk.get(path).await;
+        assert!(reply.status < 500, "{path}: {reply:?}");
+    }
+    let nul = "a\u{0}b";
+    for (path, fields) in [
+        ("/contractors", vec![("name", nul), ("enabled", "yes"), ("vendor", "yes")]),
+        ("/contractors/5", vec![("description", nul)]),
+        ("/accounts/3/field/name", vec![("name", nul)]),
+        ("/accounts/3/pay", vec![("amount", "1"), ("notes", nul), ("confirmed", "yes")]),
+        ("/accounts/3/pay", vec![("amount", "1"), ("form-key", nul), ("confirmed", "yes")]),
+        ("/accounts/edit-many", vec![("id", "3"), ("change", "name"), ("name", nul)]),
+        ("/operators", vec![("name", nul), ("password", "a good password")]),
+        ("/operators/1", vec![("change", "networks"), ("networks", nul)]),
+        ("/smtp-connections/1/do/test", vec![("to", nul)]),
+        ("/docs/try", vec![("method", "GET"), ("path", nul), ("query", nul), ("body", nul)]),
+        ("/accounts/3/do/nonesuch", vec![("form-key", nul)]),
+    ] {
+        let reply = desk.post(path, &fields).await;
+        assert!(reply.status < 500, "{path} {fields:?}: {reply:?}");
+    }
+    let token = desk.token().await;
+    let path = "/tasks/import/contractors?name=%00&begin=yes";
+    let file = [("name", nul), ("name", "b")];
+    let reply = desk.send("POST", path, &[("x-csrf-token", &token)], Some(&file)).await;
+    assert!(reply.status < 500, "{reply:?}");
+    let reply = app.knock(nul, nul).await;
+    assert_eq!(reply.status, 401, "{reply:?}");
+    // What cannot name a write is said to the form, which can be sent again.
+    let reply = desk.submit(&account.with("amount", "1").with("form-key", "ä")).await;
+    assert!(reply.status < 500, "{reply:?}");
+}
+
 fn escaped_query(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

@@ -11,12 +11,12 @@ use crate::browser::Browser;
 use crate::support::{Setup, TestApp};
 
 /// How many days are behind the pictures.
-const DAYS: i64 = 28;
+const DAYS: i64 = 32;
 const HOUR_SECS: i64 = 3_600;
 const DAY_SECS: i64 = 24 * HOUR_SECS;
 
-/// How full other accounts are.
-const SHARES: [f64; 9] = [0.55, 0.12, 0.34, 0.78, 0.2, 0.64, 0.03, 0.47, 0.95];
+/// How full other accounts are, as shares of their ceilings.
+const SHARES: [f64; 9] = [0.55, 0.12, 0.34, -0.01, 0.2, 0.64, 0.03, 0.47, 0.78];
 
 /// What the clock of the pictures shows, in seconds; 0 is the system's time.
 static HAND: AtomicI64 = AtomicI64::new(0);
@@ -40,13 +40,14 @@ async fn trade() -> TestApp {
     let attributes = json!({"max-balance": 5_000, "balance-low-threshold": 400,
         "balance-high-threshold": 2_600});
     assert_eq!(app.update("accounts", &main, attributes).await.status, 200);
-    app.pay(&main, "1900").await;
+    app.pay(&main, "1500").await;
     let others: Vec<_> = all.into_iter().filter(|(id, _)| *id != main).collect();
     for ((id, account), share) in others.iter().zip(SHARES.iter().cycle()) {
-        let most: f64 = account["max-balance"].as_str().unwrap().parse().unwrap();
-        app.pay(id, format!("{:.2}", most * share)).await;
+        let of = |name: &str| account[name].as_str().unwrap().parse::<f64>().unwrap();
+        let amount = of("max-balance") * share - of("balance") + 0.41;
+        app.pay(id, format!("{amount:.2}")).await;
     }
-    let mut paid = [1_100, 1_150, 650, 1_400].into_iter();
+    let mut paid = [900, 1_000, 300, 1_300].into_iter();
     for day in 0..DAYS {
         let from = now - (DAYS - day) * DAY_SECS;
         for hour in [2, 8, 11, 14, 17, 21] {
@@ -58,15 +59,18 @@ async fn trade() -> TestApp {
         }
         HAND.store(from + 22 * HOUR_SECS, Ordering::SeqCst);
         let (other, _) = &others[usize::try_from(day * 3).unwrap() % others.len()];
-        app.charge(other, format!("{}.50", 20 + (day * 137) % 160)).await;
+        app.charge(other, format!("{}.50", 2 + (day * 137) % 60)).await;
         if day % 7 == 4 {
-            let amount = paid.next().unwrap();
+            let amount = paid.next().unwrap_or(500);
             let attributes = json!({"amount": amount, "notes": "Bank transfer",
                 "external-id": format!("TR-{}", 4_100 + day)});
             assert_eq!(app.payment(&main, attributes).await.status, 201);
         }
     }
     HAND.store(0, Ordering::SeqCst);
+    // Its next invoice is one of these days, then.
+    let monthly = json!({"invoice-period-id": 4});
+    assert_eq!(app.update("accounts", &main, monthly).await.status, 200);
     let alert = json!({"name": "Call them", "kind": "low", "percentage": 80});
     let links = json!({"account": crate::support::linkage("accounts", &main)});
     app.create("balance-alerts", alert, links).await;

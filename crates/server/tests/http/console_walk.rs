@@ -7,8 +7,6 @@ use crate::console::{Desk, attribute, tags};
 
 /// Where a walk begins.
 const START: &str = "/";
-/// Filters that lists offer before the API has them.
-const FILTERS_NOT_YET: [&str; 2] = ["limit-state", "threshold-state"];
 /// What is not the console's own, and no page.
 const NO_PAGES: [&str; 3] = ["/api/", "/metrics", ".csv"];
 /// How long the dashboard may take to know its figures.
@@ -46,7 +44,7 @@ pub async fn walk(desk: &Desk) -> Vec<Found> {
             }
         }
         found.push(Found { url, body: reply.body });
-        assert!(found.len() < PAGES_MAX, "the console has no end: {:?}", seen);
+        assert!(found.len() < PAGES_MAX, "the console has no end: {seen:?}");
     }
     found
 }
@@ -59,9 +57,7 @@ fn links(page: &str) -> Vec<String> {
     let links = [of("a", "href"), of("button", "hx-get")].concat();
     let links = links.into_iter().filter(|link| !link.starts_with('#'));
     let links = links.map(|link| link.split('#').next().unwrap_or_default().to_owned());
-    let is_page = |link: &String| !NO_PAGES.iter().any(|no_page| link.contains(no_page));
-    let is_yet = |link: &String| !FILTERS_NOT_YET.iter().any(|name| link.contains(name));
-    links.filter(is_page).filter(is_yet).collect()
+    links.filter(|link| !NO_PAGES.iter().any(|no_page| link.contains(no_page))).collect()
 }
 
 /// An address without what tells records apart, and without the values of parameters.
