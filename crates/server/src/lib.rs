@@ -28,6 +28,7 @@ pub mod csv;
 pub mod demo;
 pub mod error;
 pub mod events;
+pub mod export;
 pub mod forecasts;
 pub mod http;
 pub mod inside;

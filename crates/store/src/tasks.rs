@@ -140,6 +140,8 @@ pub struct TaskStep {
     pub failures: Vec<TaskFailure>,
     /// How much was refused, which may be more than is told of.
     pub failed: i64,
+    /// What it has made, and the number of its first row.
+    pub made: Option<(i64, String)>,
 }
 
 const SELECT: &str = "SELECT id, kind, operator_id, operator_name, ip, description, state, total, \
@@ -279,6 +281,9 @@ impl Tx {
         };
         self.change(ADVANCE, &params, visit).await?;
         if state.is_some() {
+            if let Some((first, lines)) = &step.made {
+                self.add_task_input(task, *first, lines).await?;
+            }
             for failure in &step.failures {
                 let params = vec![
                     Value::Int(task),

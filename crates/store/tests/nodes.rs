@@ -225,7 +225,14 @@ async fn a_step_of_a_task_is_taken_once() {
     assert!(start(&one).await.unwrap());
     assert!(start(&other).await.unwrap());
     let failure = TaskFailure { number: 2, place: "line 3".to_owned(), message: "no".to_owned() };
-    let step = TaskStep { from: 0, to: 2, done: 1, failures: vec![failure.clone()], failed: 1 };
+    let step = TaskStep {
+        from: 0,
+        to: 2,
+        done: 1,
+        failures: vec![failure.clone()],
+        failed: 1,
+        made: None,
+    };
     let advance = async |store: &Store| {
         let step = step.clone();
         let advanced = store.write(async move |tx| tx.advance_task(id, &step).await).await;

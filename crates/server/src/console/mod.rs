@@ -62,6 +62,10 @@ pub fn router(app: &Arc<App>, inside: &Inside) -> Router {
     pages.add("/tasks", async |visit| work::list(&visit).await);
     pages.open("/tasks/import/{kind}", work::import);
     pages.add("/tasks/{id}", async |visit| work::show(&visit, &id_of(&visit)).await);
+    pages.add("/tasks/{id}/file", async |visit| {
+        let id = id_of(&visit);
+        export::made(visit, &id).await
+    });
     pages.add("/accounts/edit-many", async |visit| {
         post_only(&visit)?;
         work::edit_many(&visit).await

@@ -6,7 +6,7 @@ use axum::extract::Request;
 use http_body_util::BodyExt as _;
 use hyper::StatusCode;
 use serde_json::{Value as Json, json};
-use store::{Task, TaskFailure};
+use store::{Task, TaskFailure, TaskState};
 
 use super::cells::moment;
 use super::form::{Field, Input, Meant, document, fields};
@@ -15,7 +15,7 @@ use super::visit::{Console, Page, Refusal, Visit, see_other};
 use crate::accounts::ACCOUNTS;
 use crate::error::ApiError;
 use crate::tasks::{
-    EditPreview, IMPORTED, ImportPreview, NotQueued, cancel, preview_edit, preview_import,
+    EditPreview, IMPORTED, ImportPreview, Kind, NotQueued, cancel, preview_edit, preview_import,
     queue_edit, queue_import, queue_verify,
 };
 
@@ -41,10 +41,13 @@ struct Shown {
     created: String,
     ended: String,
     error: String,
+    /// The file that it has made; empty where it makes none, or has not.
+    file: String,
 }
 
 impl From<Task> for Shown {
     fn from(task: Task) -> Self {
+        let is_made = task.state == TaskState::Done && Kind::of(&task) == Some(Kind::Export);
         let ended = task.ended_at.map(|at| moment(&at.to_string()));
         Self {
             id: task.id,
@@ -58,6 +61,7 @@ impl From<Task> for Shown {
             created: moment(&task.created_at.to_string()),
             ended: ended.unwrap_or_default(),
             error: task.error.unwrap_or_default(),
+            file: if is_made { format!("/tasks/{}/file", task.id) } else { String::new() },
         }
     }
 }
@@ -96,7 +100,7 @@ async fn page(visit: &Visit, status: StatusCode, said: Vec<String>) -> Page {
     Ok(html(status, &page)?)
 }
 
-fn begun(task: Result<i64, NotQueued>) -> Page {
+pub fn begun(task: Result<i64, NotQueued>) -> Page {
     match task {
         Ok(task) => Ok(see_other(&format!("/tasks/{task}"))),
         Err(error) => Err(not_queued(error)),

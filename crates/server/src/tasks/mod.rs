@@ -15,6 +15,9 @@ pub use columns::{Columns, MAX_COLUMNS};
 pub use preview::{
     Changed, EditPreview, ImportPreview, PREVIEW_ROWS_MAX, RefusedRow, preview_edit, preview_import,
 };
-pub use queue::{NotQueued, cancel, queue_delete, queue_edit, queue_import, queue_verify};
+pub use queue::{
+    NotQueued, cancel, export_of, queue_delete, queue_edit, queue_export, queue_import,
+    queue_verify,
+};
 pub use run::Runner;
 pub use work::{IMPORTED, Kind};

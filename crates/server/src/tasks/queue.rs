@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hyper::Method;
 use jsonapi::{RecordDocument, Resource};
 use serde_json::{Value as Json, json};
-use store::{NewTask, StoreError, TaskState};
+use store::{NewTask, StoreError, Task, TaskState};
 
 use super::columns::Columns;
 use super::work::{IMPORTED, Work};
@@ -15,6 +15,7 @@ use crate::accounts::ACCOUNTS;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::csv::{CsvReader, CsvRecord};
+use crate::export::Export;
 use crate::inside::Inside;
 use crate::journal::{JOURNAL_CLOSURES, Range};
 
@@ -142,6 +143,35 @@ pub async fn queue_verify(
     let total =
         count(inside, caller, &ACCOUNTS).await + count(inside, caller, &JOURNAL_CLOSURES).await;
     begin(app, task, total).await
+}
+
+/// Lets a list become a file; the id of the task.
+///
+/// # Errors
+/// When the API refuses the list, or for want of the database.
+pub async fn queue_export(
+    app: &Arc<App>,
+    inside: &Inside,
+    caller: &Caller,
+    export: &Export,
+    description: &str,
+) -> Result<i64, NotQueued> {
+    let total = export.total(inside, caller).await.map_err(|answer| {
+        let wrongs = answer.errors().into_iter().map(|wrong| wrong.detail);
+        NotQueued::Refused(wrongs.collect::<Vec<_>>().join("; "))
+    })?;
+    let work = Work::Export(export.clone());
+    let task = insert(app, caller, &work, description, Export::BEGIN).await?;
+    begin(app, task, total).await
+}
+
+/// What a task exports, if it is one that does.
+#[must_use]
+pub fn export_of(task: &Task) -> Option<Export> {
+    match Work::of(task) {
+        Ok(Work::Export(export)) => Some(export),
+        _ => None,
+    }
 }
 
 /// How many records there are.

@@ -21,6 +21,7 @@ use super::preview::refusals;
 use super::work::Work;
 use crate::app::App;
 use crate::auth::Caller;
+use crate::export::Export;
 use crate::inside::{Answer, Inside};
 use crate::journal::{Range, verify_slice};
 use crate::rest::IDEMPOTENCY_KEY;
@@ -215,7 +216,8 @@ impl Turn {
             let step = step(Arc::clone(&self.app), self.inside.clone(), caller, &task, &work);
             let Some(step) = self.while_ours(step).await else { return Ok(()) };
             let Some(step) = step? else { return self.end(TaskState::Done, None).await };
-            (task.position, task.failed) = (step.to, task.failed + step.failed);
+            task.position = step.to;
+            (task.done, task.failed) = (task.done + step.done, task.failed + step.failed);
             let advanced: Result<Option<TaskState>, StoreError> =
                 self.app.store.write(async move |tx| tx.advance_task(id, &step).await).await;
             if advanced? != Some(TaskState::Running) {
@@ -268,8 +270,10 @@ async fn step(
     task: &Task,
     work: &Arc<Work>,
 ) -> Result<Option<TaskStep>, StoreError> {
-    if matches!(**work, Work::Verify) {
-        return verify_step(&app, task).await;
+    match &**work {
+        Work::Verify => return verify_step(&app, task).await,
+        Work::Export(export) => return export_step(&inside, &caller, task, export).await,
+        _ => {}
     }
     let Some((first, rows)) = app.store.task_input(task.id, task.position).await? else {
         return Ok(None);
@@ -294,7 +298,8 @@ async fn step(
         .collect();
     let failed = i64::try_from(failures.len()).unwrap_or_default();
     let to = first + count - 1;
-    Ok(Some(TaskStep { from: task.position, to, done: count - failed, failures, failed }))
+    let done = count - failed;
+    Ok(Some(TaskStep { from: task.position, to, done, failures, failed, made: None }))
 }
 
 /// Makes the request of a row; returns why it is refused. Waits as long as the server has no room.
@@ -349,7 +354,48 @@ async fn verify_step(app: &App, task: &Task) -> Result<Option<TaskStep>, StoreEr
     let failed = i64::try_from(failures.len()).unwrap_or_default() + untold;
     let done = i64::try_from(checked.journals).unwrap_or_default();
     let to = rest.map_or(Range::ALL.last, |rest| rest.after);
-    Ok(Some(TaskStep { from, to, done, failures, failed }))
+    Ok(Some(TaskStep { from, to, done, failures, failed, made: None }))
+}
+
+/// Makes some lines of a file. What the API refuses is told as a failure, and is the end.
+async fn export_step(
+    inside: &Inside,
+    caller: &Caller,
+    task: &Task,
+    export: &Export,
+) -> Result<Option<TaskStep>, StoreError> {
+    const END: i64 = i64::MAX;
+    let from = task.position;
+    if from == END {
+        return Ok(None);
+    }
+    let (mut pause, longest) = PAUSES;
+    loop {
+        match export.part(inside, caller, from).await {
+            Ok(part) => {
+                let lines = String::from_utf8_lossy(&part.lines).into_owned();
+                return Ok(Some(TaskStep {
+                    from,
+                    to: part.next.unwrap_or(END),
+                    done: part.count,
+                    failures: Vec::new(),
+                    failed: 0,
+                    made: Some((task.done + 1, lines)),
+                }));
+            }
+            Err(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
+                sleep(pause).await;
+                pause = (2 * pause).min(longest);
+            }
+            Err(answer) => {
+                let message = refusal(&answer).unwrap_or_default();
+                let place = format!("behind {} rows", task.done);
+                let failures = vec![TaskFailure { number: task.failed + 1, place, message }];
+                let step = TaskStep { from, to: END, done: 0, failures, failed: 1, made: None };
+                return Ok(Some(step));
+            }
+        }
+    }
 }
 
 /// Waits for all of them, of which no more than [`ROWS_IN_FLIGHT`] are under way at once.

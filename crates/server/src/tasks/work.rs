@@ -11,6 +11,7 @@ use crate::accounts::ACCOUNTS;
 use crate::api::API;
 use crate::contacts::CONTACTS;
 use crate::contractors::CONTRACTORS;
+use crate::export::Export;
 use crate::payments::PAYMENTS;
 
 /// What files can be imported of.
@@ -27,10 +28,12 @@ pub enum Kind {
     Delete,
     /// Every balance is proved from its journal.
     Verify,
+    /// A list becomes a file.
+    Export,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Import, Self::Edit, Self::Delete, Self::Verify];
+    const ALL: [Self; 5] = [Self::Import, Self::Edit, Self::Delete, Self::Verify, Self::Export];
 
     /// The word in the database.
     #[must_use]
@@ -40,6 +43,7 @@ impl Kind {
             Self::Edit => "edit",
             Self::Delete => "delete",
             Self::Verify => "verify",
+            Self::Export => "export",
         }
     }
 
@@ -69,6 +73,8 @@ pub enum Work {
     Delete(&'static Resource),
     /// There are no rows.
     Verify,
+    /// There are none either; what it makes is kept in their place.
+    Export(Export),
 }
 
 /// A request to the API.
@@ -86,6 +92,7 @@ impl Work {
             Self::Edit { .. } => Kind::Edit,
             Self::Delete(_) => Kind::Delete,
             Self::Verify => Kind::Verify,
+            Self::Export(_) => Kind::Export,
         }
     }
 
@@ -101,6 +108,9 @@ impl Work {
             }),
             Self::Delete(resource) => json!({ "resource": resource.kind }),
             Self::Verify => json!({}),
+            Self::Export(export) => {
+                json!({ "resource": export.resource.kind, "query": export.query })
+            }
         }
     }
 
@@ -128,6 +138,10 @@ impl Work {
             },
             Kind::Delete => Self::Delete(resource()?),
             Kind::Verify => Self::Verify,
+            Kind::Export => {
+                let query = serde_json::from_value(parameters["query"].clone())?;
+                Self::Export(Export { resource: resource()?, query })
+            }
         })
     }
 
@@ -173,7 +187,7 @@ impl Work {
                 let target = format!("/{}/{row}", resource.kind);
                 Ok(Request { method: Method::DELETE, target, body: None })
             }
-            Self::Verify => Err("there is nothing to ask for".to_owned()),
+            Self::Verify | Self::Export(_) => Err("there is nothing to ask for".to_owned()),
         }
     }
 }

@@ -15,14 +15,15 @@ use tollkeeper::app::{App, Options};
 use tollkeeper::auth::Caller;
 use tollkeeper::contacts::CONTACTS;
 use tollkeeper::contractors::CONTRACTORS;
+use tollkeeper::export::Export;
 use tollkeeper::inside::Inside;
 use tollkeeper::jobs::{Kept, forget_once};
 use tollkeeper::journal::JOURNAL_ENTRIES;
 use tollkeeper::payments::PAYMENTS;
 use tollkeeper::router::router;
 use tollkeeper::tasks::{
-    NotQueued, Runner, cancel, preview_edit, preview_import, queue_delete, queue_edit,
-    queue_import, queue_verify,
+    NotQueued, Runner, cancel, export_of, preview_edit, preview_import, queue_delete, queue_edit,
+    queue_export, queue_import, queue_verify,
 };
 
 use crate::builders::app_with_contractor;
@@ -614,4 +615,44 @@ async fn first_answers_are_kept_as_long_as_a_task_may_ask_for_them() {
     runner.stop().await;
     forget_once(&desk.app.app, Kept::default()).await.unwrap();
     assert_eq!(desk.count("first_answers"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_becomes_a_file_with_each_row_once() {
+    let desk = Desk::open().await;
+    let runner = desk.runner();
+    let id = desk.import(&ACCOUNTS, &desk.accounts(2_100)).await;
+    assert_eq!(desk.ended(id).await.done, 2_100);
+    for sort in [None, Some("-name")] {
+        let mut query = vec![("filter[name_not_eq]".to_owned(), "a7".to_owned())];
+        query.extend(sort.map(|sort| ("sort".to_owned(), sort.to_owned())));
+        // What is no part of a list is no part of its file.
+        query.push(("page[number]".to_owned(), "2".to_owned()));
+        let export = Export::of(&ACCOUNTS, &query);
+        let queued = queue_export(&desk.app.app, &desk.inside, &desk.caller, &export, "a file");
+        let id = queued.await.unwrap();
+        let task = desk.ended(id).await;
+        assert_eq!((task.state, task.total, task.done), (TaskState::Done, 2_099, 2_099));
+        assert_eq!(export_of(&task).unwrap().resource.kind, "accounts");
+        let (mut names, mut position) = (Vec::new(), 0);
+        while let Some((first, lines)) = desk.app.app.store.task_input(id, position).await.unwrap()
+        {
+            assert_eq!(usize::try_from(first).unwrap(), names.len() + 1);
+            position = first;
+            let name = |line: &str| line.split(',').nth(1).unwrap().to_owned();
+            names.extend(lines.lines().map(name));
+        }
+        if sort.is_some() {
+            assert!(names.is_sorted_by(|one, other| one > other), "{names:?}");
+        }
+        names.sort_unstable();
+        let mut expected: Vec<String> = (1..=2_100).map(|number| format!("a{number}")).collect();
+        expected.retain(|name| name != "a7");
+        expected.sort_unstable();
+        assert_eq!(names, expected);
+    }
+    let export = Export::of(&ACCOUNTS, &[("filter[nothing]".to_owned(), "x".to_owned())]);
+    let queued = queue_export(&desk.app.app, &desk.inside, &desk.caller, &export, "a file").await;
+    assert!(matches!(queued, Err(NotQueued::Refused(why)) if why == "nothing is not allowed."));
+    runner.stop().await;
 }

@@ -22,7 +22,7 @@ CREATE TABLE tasks (
 );
 CREATE INDEX tasks_unfinished ON tasks (state, id) WHERE ended_at IS NULL;
 
--- The rows of a task, in slices.
+-- The rows of a task, in slices: what it works on, or the lines of what it makes.
 CREATE TABLE task_inputs (
   task_id BIGINT NOT NULL,
   -- From 1.

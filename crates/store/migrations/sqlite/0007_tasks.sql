@@ -22,7 +22,7 @@ CREATE TABLE tasks (
 ) STRICT;
 CREATE INDEX tasks_unfinished ON tasks (state) WHERE ended_at IS NULL;
 
--- The rows of a task, in slices.
+-- The rows of a task, in slices: what it works on, or the lines of what it makes.
 CREATE TABLE task_inputs (
   task_id INTEGER NOT NULL,
   -- From 1.
