@@ -55,7 +55,9 @@ fn a_run_measures_both_databases_and_leaves_nothing_behind() {
         assert!(postgres["pgbench"][0][rate].as_f64().unwrap() > 0.0, "{rate}");
     }
     // Without those of 8 and 32 connections, and of journals.
-    assert_eq!(sqlite["goals"].as_array().unwrap().len(), 9);
+    assert_eq!(sqlite["goals"].as_array().unwrap().len(), 10);
+    let views = sqlite["console"].as_array().unwrap();
+    assert!(views.len() > 10 && views.iter().all(|view| view["p95_secs"].as_f64() > Some(0.0)));
     assert_eq!(postgres["goals"].as_array().unwrap().len(), 10);
     for figures in [&sqlite, postgres] {
         assert!(figures["deliveries"]["events_per_sec"].as_f64().unwrap() > 0.0, "{figures}");

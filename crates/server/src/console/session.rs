@@ -19,6 +19,8 @@ use crate::http::RequestInfo;
 
 /// The cookie.
 const COOKIE_NAME: &str = "tollkeeper_session";
+/// The header of what a page asks for again and again: that keeps nobody signed in.
+const UNATTENDED: &str = "x-unattended";
 /// Bytes of randomness in it.
 const KEY_BYTES: usize = 32;
 /// How far `seen_at` may be behind, so that looking at pages is not a write each.
@@ -113,6 +115,8 @@ pub async fn begin(
 #[derive(Clone, Debug)]
 pub struct Claimed {
     cookie: String,
+    /// Whether a page asks by itself, without anybody's doing.
+    is_unattended: bool,
     info: RequestInfo,
 }
 
@@ -121,7 +125,12 @@ impl Claimed {
     #[must_use]
     pub fn by(request: &Request) -> Option<Self> {
         let cookie = cookie(request.headers())?.to_owned();
-        Some(Self { cookie, info: request.extensions().get::<RequestInfo>()?.clone() })
+        let is_unattended = request.headers().contains_key(UNATTENDED);
+        Some(Self {
+            cookie,
+            is_unattended,
+            info: request.extensions().get::<RequestInfo>()?.clone(),
+        })
     }
 }
 
@@ -130,7 +139,7 @@ impl Claimed {
 /// # Errors
 /// When the database cannot be asked.
 pub async fn visitor(app: &App, claimed: Option<Claimed>) -> Result<Option<Visitor>, StoreError> {
-    let Some(Claimed { cookie, info }) = claimed else { return Ok(None) };
+    let Some(Claimed { cookie, is_unattended, info }) = claimed else { return Ok(None) };
     let key = key_of(&cookie);
     let Some(session) = app.store.console_session(&key).await? else { return Ok(None) };
     let now = app.now();
@@ -147,7 +156,7 @@ pub async fn visitor(app: &App, claimed: Option<Claimed>) -> Result<Option<Visit
     let Ok(operator) = app.operators.admit(&app.store, claims, info.address).await? else {
         return Ok(None);
     };
-    if now.duration_since(session.seen_at) > SEEN_WITHIN {
+    if !is_unattended && now.duration_since(session.seen_at) > SEEN_WITHIN {
         let key = key.clone();
         app.store
             .write::<_, StoreError, _>(async move |tx: &mut Tx| {
