@@ -248,7 +248,11 @@ async fn more_mails_than_the_limit_wait_and_come_as_one() {
     AHEAD[0].store(3_602, Ordering::Relaxed);
     let digest = server.next();
     assert_eq!(header(&digest, "subject"), "5 notifications");
-    assert!(header(&digest, "message-id").starts_with("<digest-4."));
+    // It has the id of the first delivery that it tells of, which need not be the fourth: PostgreSQL
+    // gives out ids that nothing keeps.
+    let first: i64 = post.app.stored("SELECT id FROM deliveries ORDER BY id LIMIT 1 OFFSET 3");
+    let named = format!("<digest-{first}.");
+    assert!(header(&digest, "message-id").starts_with(&named), "{digest:?}");
     let text = content(&digest, "text/plain");
     let told = |what: &str| text.matches(&format!("(id {}): {what},", post.account)).count();
     assert_eq!((told("low balance"), told("low balance cleared")), (2, 3), "{text}");
