@@ -1,8 +1,6 @@
 //! The form of any resource: a field for each member that may be sent, with what the API says of
 //! it beside it.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::header::{HeaderName, IF_MATCH};
 use hyper::{Method, StatusCode};
 use jsonapi::{Attribute, Kind, Relationship, Resource, Visibility};
@@ -13,7 +11,7 @@ use askama::Template;
 use super::cells::{self, Member, is_long, listed};
 use super::page::{Frame, heading, html};
 use super::show::{Line, line, whole};
-use super::visit::{Page, Refusal, Visit, see_other};
+use super::visit::{Page, Refusal, Visit, random_key, see_other};
 use crate::inside::Answer;
 use crate::reply::entity_tag;
 
@@ -291,16 +289,6 @@ fn page(
 pub fn is_local(target: &str) -> bool {
     let is_written_out = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
     target.starts_with('/') && !target.starts_with("//") && target.bytes().all(is_written_out)
-}
-
-/// A name for one write.
-///
-/// # Errors
-/// When the system has no randomness to give.
-pub fn random_key() -> Result<String, Refusal> {
-    let mut random = [0_u8; 16];
-    getrandom::fill(&mut random).map_err(|error| crate::error::ApiError::Internal(error.into()))?;
-    Ok(URL_SAFE_NO_PAD.encode(random))
 }
 
 /// The name of the next try after a refusal, which is kept under the name of this one; while the same

@@ -7,10 +7,9 @@ use jsonapi::{Resource, SelfLink};
 use serde_json::{Value as Json, json};
 
 use super::cells::{Cell, Member, moment, title};
-use super::form::random_key;
 use super::list::fields;
 use super::page::{Frame, heading, html};
-use super::visit::{Page, Refusal, Visit, query, see_other};
+use super::visit::{Page, Refusal, Visit, query, random_key, see_other};
 use crate::api::ENDPOINTS;
 use crate::audit::AUDIT_RECORDS;
 

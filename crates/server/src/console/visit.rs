@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::header::HeaderName;
 use hyper::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::Value;
@@ -270,4 +272,14 @@ pub fn see_other(target: &str) -> Reply {
     let mut reply = Reply::no_content().at(target.to_owned());
     reply.status = StatusCode::SEE_OTHER;
     page::guarded(reply)
+}
+
+/// A name for one write.
+///
+/// # Errors
+/// When the system has no randomness to give.
+pub fn random_key() -> Result<String, Refusal> {
+    let mut random = [0_u8; 16];
+    getrandom::fill(&mut random).map_err(|error| ApiError::Internal(error.into()))?;
+    Ok(URL_SAFE_NO_PAD.encode(random))
 }

@@ -9,7 +9,7 @@ use jsonapi::{RecordDocument, Resource};
 use serde_json::{Value as Json, json};
 
 use super::queue::{CsvRows, NotQueued, check_change};
-use super::run::in_flight;
+use super::run::{in_flight, refusals};
 use super::work::{Request, Work};
 use crate::auth::Caller;
 use crate::inside::{Answer, Inside, Wrong};
@@ -160,16 +160,6 @@ pub async fn preview_edit(
 async fn try_out(inside: &Inside, caller: &Caller, request: Request) -> Answer {
     let Request { method, target, body } = request;
     inside.try_out(caller, method, &target, body.as_ref()).await
-}
-
-/// What is wrong, of a refusal: at least something.
-pub(super) fn refusals(answer: &Answer) -> Vec<Wrong> {
-    let errors = answer.errors();
-    if answer.status.is_success() || !errors.is_empty() {
-        return errors;
-    }
-    let status = format!("answered {}", answer.status);
-    vec![Wrong { member: None, message: status.clone(), detail: status }]
 }
 
 fn compared(resource: &Resource, id: i64, before: &Answer, after: &Answer) -> EditPreview {

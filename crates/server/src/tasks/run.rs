@@ -17,12 +17,11 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinHandle, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
-use super::preview::refusals;
 use super::work::Work;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::export::Export;
-use crate::inside::{Answer, Inside};
+use crate::inside::{Answer, Inside, Wrong};
 use crate::journal::{Range, verify_slice};
 use crate::rest::IDEMPOTENCY_KEY;
 
@@ -325,6 +324,16 @@ async fn carry_out(
         sleep(pause).await;
         pause = (2 * pause).min(longest);
     }
+}
+
+/// What is wrong, of a refusal: at least something.
+pub(super) fn refusals(answer: &Answer) -> Vec<Wrong> {
+    let errors = answer.errors();
+    if answer.status.is_success() || !errors.is_empty() {
+        return errors;
+    }
+    let status = format!("answered {}", answer.status);
+    vec![Wrong { member: None, message: status.clone(), detail: status }]
 }
 
 fn refusal(answer: &Answer) -> Option<String> {
