@@ -94,9 +94,10 @@ impl From<tokio_postgres::Error> for StoreError {
             };
         };
         match state {
-            &SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED => {
-                Self::Serialization
-            }
+            // The last one: what stood before it in the transaction was broken off.
+            &SqlState::T_R_SERIALIZATION_FAILURE
+            | &SqlState::T_R_DEADLOCK_DETECTED
+            | &SqlState::IN_FAILED_SQL_TRANSACTION => Self::Serialization,
             _ if error.as_db_error().is_some_and(is_last_word) => {
                 Self::Unavailable(full_reason(&error))
             }

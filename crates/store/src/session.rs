@@ -11,11 +11,12 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Object;
-use futures_util::{TryStreamExt as _, pin_mut, poll};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, TryStreamExt as _, pin_mut, poll};
 use jsonapi::{Kind, Value};
 use rusqlite::Connection;
-use tokio_postgres::RowStream;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{RowStream, SimpleQueryStream};
 
 use crate::error::{StoreError, is_last_word};
 use crate::postgres::column::{self as postgres_column, Param, Raw};
@@ -50,9 +51,14 @@ pub struct Postgres {
     /// Taken only when dropped.
     client: Option<Object>,
     in_transaction: AtomicBool,
+    beginning: Beginning,
     /// Whether what it leads to has ended, or takes no writes.
     is_useless: AtomicBool,
 }
+
+/// The answer to what was to begin a transaction, until it has been looked at.
+#[derive(Default)]
+struct Beginning(Mutex<Option<BoxFuture<'static, Result<(), tokio_postgres::Error>>>>);
 
 /// A statement and its parameters.
 #[derive(Clone, Debug)]
@@ -102,6 +108,7 @@ impl Session {
         Self::Postgres(Postgres {
             client: Some(client),
             in_transaction: AtomicBool::new(false),
+            beginning: Beginning::default(),
             is_useless: AtomicBool::new(false),
         })
     }
@@ -152,6 +159,7 @@ impl Session {
             }
             Self::Postgres(postgres) => {
                 let prepared = postgres.prepare_all(statements).await?;
+                postgres.begun().await?;
                 let client = postgres.client().ok_or(StoreError::Closed)?;
                 postgres.all(start(execute(client, &prepared, statements)).await).await
             }
@@ -187,9 +195,22 @@ impl Session {
                 {
                     visit(Row::Postgres(&row))?;
                 }
-                Ok(())
+                postgres.begun().await
             }
         }
+    }
+
+    /// Runs a statement that changes rows, and visits those that it returns.
+    pub async fn change(
+        &self,
+        sql: &str,
+        params: &[Value],
+        visit: impl FnMut(Row<'_>) -> Result<(), StoreError> + Send,
+    ) -> Result<(), StoreError> {
+        if let Self::Postgres(postgres) = self {
+            postgres.begun().await?;
+        }
+        self.read(sql, params, visit).await
     }
 
     /// Asks queries in their order, without waiting for one before the next is sent, and visits
@@ -250,8 +271,7 @@ impl Session {
             Self::Postgres(postgres) => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
                 let limit = limit.map_or(0, |limit| limit.as_millis());
-                postgres.in_transaction.store(true, Ordering::Relaxed);
-                postgres.send(&format!("{begin}; SET LOCAL statement_timeout = {limit}")).await
+                postgres.begin(&format!("{begin}; SET LOCAL statement_timeout = {limit}")).await
             }
         }
     }
@@ -268,7 +288,8 @@ impl Session {
                 Ok(())
             }
             Self::Postgres(postgres) => {
-                postgres.send("COMMIT").await?;
+                // Nobody needs to wait until it has ended, or has been ended.
+                drop(postgres.send("COMMIT").await?);
                 postgres.in_transaction.store(false, Ordering::Relaxed);
                 Ok(())
             }
@@ -282,10 +303,7 @@ impl Session {
                 lock(connection).prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
                 Ok(())
             }
-            Self::Postgres(postgres) => {
-                postgres.in_transaction.store(true, Ordering::Relaxed);
-                postgres.send("BEGIN").await
-            }
+            Self::Postgres(postgres) => postgres.begin("BEGIN").await,
         }
     }
 
@@ -318,9 +336,10 @@ impl Session {
         statements.push(Statement::new("COMMIT", Vec::new()));
         let to_write = postgres.prepare_all(&statements).await?;
         let to_ask = postgres.prepare_all(queries).await?;
+        postgres.begun().await?;
         let client = postgres.client().ok_or(StoreError::Closed)?;
         let written = start(execute(client, &to_write, &statements)).await;
-        postgres.send("BEGIN").await?;
+        postgres.begin("BEGIN").await?;
         let asked = start(query(client, &to_ask, queries)).await;
         postgres.all(written).await?;
         committed();
@@ -365,8 +384,8 @@ impl Session {
     }
 }
 
-fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
-    connection.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn sqlite_execute(connection: &Connection, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
@@ -444,7 +463,7 @@ impl Postgres {
                 visit(position, Row::Postgres(&row))?;
             }
         }
-        Ok(())
+        self.begun().await
     }
 
     fn client(&self) -> Option<&Object> {
@@ -476,6 +495,7 @@ impl Postgres {
 
     async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
         let statement = self.prepare(sql).await?;
+        self.begun().await?;
         let client = self.client().ok_or(StoreError::Closed)?;
         let executed = client.execute_raw(&statement, params.iter().map(Param::One)).await;
         executed.map_err(|error| self.failed(error))
@@ -492,16 +512,30 @@ impl Postgres {
         rows.map_err(|error| self.failed(error))
     }
 
-    /// Sends statements that cannot fail while the connection lasts, without awaiting the answer:
-    /// what is sent next is answered after them.
-    async fn send(&self, sql: &str) -> Result<(), StoreError> {
+    /// Sends statements without awaiting the answer: what is sent next is answered after them.
+    async fn send(&self, sql: &str) -> Result<SimpleQueryStream, StoreError> {
         let client = self.client().ok_or(StoreError::Closed)?;
-        let sending = client.batch_execute(sql);
-        pin_mut!(sending);
-        match poll!(sending) {
-            Poll::Ready(sent) => Ok(sent?),
-            Poll::Pending => Ok(()),
-        }
+        client.simple_query_raw(sql).await.map_err(|error| self.failed(error))
+    }
+
+    /// Sends what begins a transaction.
+    async fn begin(&self, sql: &str) -> Result<(), StoreError> {
+        self.in_transaction.store(true, Ordering::Relaxed);
+        let answer = self.send(sql).await?.try_for_each(async |_| Ok(())).boxed();
+        *lock(&self.beginning.0) = Some(answer);
+        Ok(())
+    }
+
+    /// Whether the transaction has begun indeed. An operator may break off any statement, this one
+    /// too, and each that follows would stand alone: none that writes may be sent before this is
+    /// known. Where anything else has been answered, that takes no time.
+    async fn begun(&self) -> Result<(), StoreError> {
+        let Some(answer) = lock(&self.beginning.0).take() else { return Ok(()) };
+        answer.await.map_err(|error| match self.failed(error) {
+            // It may be begun again.
+            StoreError::Deadline => StoreError::Serialization,
+            other => other,
+        })
     }
 
     async fn batch(&self, sql: &str) -> Result<(), StoreError> {
@@ -517,6 +551,12 @@ impl Postgres {
             self.is_useless.store(true, Ordering::Relaxed);
         }
         error.into()
+    }
+}
+
+impl std::fmt::Debug for Beginning {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Beginning").finish_non_exhaustive()
     }
 }
 

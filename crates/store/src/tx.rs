@@ -387,7 +387,7 @@ impl Tx {
         self.check_begun()?;
         self.flush().await?;
         self.work.flushed();
-        let changed = self.session.read(sql, params, visit).await;
+        let changed = self.session.change(sql, params, visit).await;
         self.noted(changed)
     }
 

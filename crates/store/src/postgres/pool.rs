@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Hook, HookError, Object, PoolBuilder, PoolError, TimeoutType};
+use tokio_postgres::error::SqlState;
 
 use crate::error::{OpenError, StoreError};
 
@@ -43,6 +44,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether somebody ended a statement that prepares a new connection, which says nothing of the
+/// server.
+fn is_broken_off(got: &Result<Object, PoolError>) -> bool {
+    match got {
+        Err(PoolError::PostCreateHook(HookError::Backend(error))) => {
+            error.code() == Some(&SqlState::QUERY_CANCELED)
+        }
+        _ => false,
+    }
+}
+
 impl Pool {
     pub fn new(builder: PoolBuilder, renewal: Renewal) -> Result<Self, OpenError> {
         let renewed = renewal.clone();
@@ -66,7 +78,10 @@ impl Pool {
         {
             return Err(StoreError::Unavailable(outage.reason.clone()));
         }
-        let got = self.connections.get().await;
+        let mut got = self.connections.get().await;
+        if is_broken_off(&got) {
+            got = self.connections.get().await;
+        }
         // All being in use is no outage.
         let is_wait = matches!(got, Err(PoolError::Timeout(TimeoutType::Wait)));
         let got = got.map_err(StoreError::from);
