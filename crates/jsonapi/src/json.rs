@@ -16,7 +16,8 @@ fn write_int(out: &mut Vec<u8>, int: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(int).as_bytes());
 }
 
-pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value) {
+/// Writes a value as JSON, as it stands in documents.
+pub fn write_value(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),

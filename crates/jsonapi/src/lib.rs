@@ -37,6 +37,7 @@ pub use definition::{
 pub use document::{Input, LinkageDocument, Operation, RecordDocument, decode_linkage, linkage};
 pub use error::{Error, Fault, Place, error_document, validation_errors};
 pub use filter::{Comparison, Filter, Operand, Test, instant};
+pub use json::write_value;
 pub use naming::{integer_id, underscore};
 pub use openapi::{Info, openapi};
 pub use params::Params;

@@ -319,6 +319,19 @@ impl Store {
         shown
     }
 
+    /// One record as it is stored, with what no client sees.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn find(
+        &self,
+        resource: &'static Resource,
+        id: i64,
+    ) -> Result<Option<Record>, StoreError> {
+        self.reading(async |session| Snapshot::new(session, &self.tables).find(resource, id).await)
+            .await
+    }
+
     /// Lets `look` read one state of the database, on a thread where it may take its time. All
     /// that was acknowledged is in it.
     ///

@@ -243,12 +243,13 @@ impl Mail {
 
     fn attempt(&self, outcome: Outcome) -> Attempt {
         let request = self.letter.as_ref().map(|letter| {
-            json!({
+            let sent = json!({
                 "from": self.from,
                 "to": self.to,
                 "subject": letter.subject,
                 "message-id": self.message_id,
-            })
+            });
+            sent.to_string().into_boxed_str()
         });
         Attempt {
             deliveries: self.deliveries.clone(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use jsonapi::{Record, Value};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use store::{Left, Line, StoreError, Tx};
 
 use super::delivery::{DEAD, DELIVERED, DELIVERIES, EMAIL, PENDING, SUPPRESSED, WEBHOOK};
@@ -50,8 +50,8 @@ pub struct Attempt {
     pub deliveries: Vec<Record>,
     /// How it ended.
     pub outcome: Outcome,
-    /// What was sent.
-    pub request: Option<Json>,
+    /// What was sent, as JSON.
+    pub request: Option<Box<str>>,
     /// The status of the answer.
     pub status: Option<i64>,
     /// The beginning of the answer.
@@ -104,13 +104,13 @@ pub async fn mark(tx: &mut Tx, attempt: &Attempt, now: Timestamp) -> Result<(), 
         let text = |text: Option<&str>| text.map_or(Value::Null, Value::text);
         let attempts = DELIVERIES.value(&before, "attempts").as_int().unwrap_or_default();
         let took = i64::try_from(attempt.took.as_millis()).unwrap_or(i64::MAX);
-        let request = attempt.request.as_ref().map(|sent| sent.to_string().into_boxed_str());
+        let request = attempt.request.clone().map_or(Value::Null, Value::Json);
         let is_tried = state != SUPPRESSED;
         for (name, value) in [
             ("state", Value::text(state)),
             ("attempts", Value::Int(attempts + i64::from(is_tried))),
             ("attempted-at", if is_tried { Value::Time(now) } else { Value::Null }),
-            ("request", request.map_or(Value::Null, Value::Json)),
+            ("request", request),
             ("response-status", attempt.status.map_or(Value::Null, Value::Int)),
             ("response-body", text(attempt.response.as_deref())),
             ("duration-ms", if is_tried { Value::Int(took) } else { Value::Null }),

@@ -2,7 +2,7 @@
 //! happen.
 
 use jiff::Timestamp;
-use jsonapi::{Base, Included, Query, Record, Value, Visibility, snapshot, write_member};
+use jsonapi::{Base, Included, Query, Record, Value, Visibility, write_member, write_value};
 use serde_json::{Map, Value as Json};
 use store::{StoreError, Tx};
 
@@ -13,6 +13,9 @@ use crate::contacts::CONTACTS;
 use crate::contractors::CONTRACTORS;
 use crate::events::{EVENTS, EventKind};
 use crate::smtp_connections::SMTP_CONNECTIONS;
+
+/// The contacts that are mailed of an account's thresholds.
+const RECIPIENTS: &str = "send-balance-notifications-to";
 
 /// Something that has happened.
 #[derive(Clone, Debug)]
@@ -84,52 +87,72 @@ fn wants(webhook: &Record, kind: &EventKind) -> bool {
 }
 
 async fn write(tx: &mut Tx, news: &News<'_>, is_posted: bool) -> Result<Record, StoreError> {
-    let mut data = match news.account {
-        Some(account) => account_columns(tx, account).await?,
-        None => Map::new(),
-    };
-    data.extend(news.details.clone());
+    let mut data = Vec::with_capacity(1_024);
+    if let Some(account) = news.account {
+        write_columns(tx, account, &mut data).await?;
+    }
+    for (name, value) in &news.details {
+        write_name(&mut data, name);
+        data.extend(value.to_string().into_bytes());
+    }
+    if data.is_empty() {
+        data.push(b'{');
+    }
+    data.push(b'}');
     let document = news.account.filter(|_| is_posted).map(account_document);
     let values = vec![
         Value::text(news.kind.name),
         Value::text(news.kind.alias),
-        Value::Json(Json::Object(data).to_string().into_boxed_str()),
+        Value::Json(text(data)),
         Value::Time(news.now),
         document.map_or(Value::Null, Value::Json),
     ];
     tx.insert(&EVENTS, values, vec![news.account.map(Record::key)]).await
 }
 
-/// The account's columns by the names that the reference's events have, recipients as addresses
-/// (contract, resources 20).
-async fn account_columns(tx: &mut Tx, account: &Record) -> Result<Map<String, Json>, StoreError> {
-    let stored: Map<String, Json> =
-        serde_json::from_str(&snapshot(&ACCOUNTS, account, None)).unwrap_or_default();
-    let mut data = Map::with_capacity(stored.len() + 1);
-    data.insert("id".to_owned(), account.key().into());
-    for (name, value) in stored {
-        // What the reference does not have is told only where it says something.
-        let attribute = ACCOUNTS.attribute(&name).map(|position| &ACCOUNTS.attributes[position]);
-        let is_ours = attribute.is_some_and(|known| known.visibility == Visibility::WhenSet);
-        if is_ours && value.is_null() {
-            continue;
-        }
-        let key = ACCOUNTS.relationship(&name).map_or("", |_| "_id");
-        data.insert(name.replace('-', "_") + key, value);
-    }
+/// Writes the account's columns into an object that is yet to be closed, by the names that the
+/// reference's events have, recipients as addresses (contract, resources 20).
+async fn write_columns(tx: &mut Tx, account: &Record, out: &mut Vec<u8>) -> Result<(), StoreError> {
     let mut recipients = Vec::new();
     for id in recipients_of(account) {
         let contact = tx.read(&CONTACTS, *id).await?;
         let email = contact.as_ref().and_then(|found| CONTACTS.value(found, "email").as_text());
         recipients.extend(email.map(Json::from));
     }
-    data.insert("send_balance_notifications_to".to_owned(), Json::Array(recipients));
-    Ok(data)
+    let recipients = Value::Json(Json::Array(recipients).to_string().into_boxed_str());
+    write_name(out, "id");
+    write_value(out, &Value::Int(account.key()));
+    for (attribute, value) in ACCOUNTS.attributes.iter().zip(&account.values) {
+        // What the reference does not have is told only where it says something.
+        let is_ours = attribute.visibility == Visibility::WhenSet;
+        if !attribute.audited || is_ours && value == &Value::Null {
+            continue;
+        }
+        write_name(out, attribute.name);
+        write_value(out, if attribute.name == RECIPIENTS { &recipients } else { value });
+    }
+    for (relationship, link) in ACCOUNTS.relationships.iter().zip(&account.links) {
+        write_name(out, &format!("{}_id", relationship.name));
+        write_value(out, &link.map_or(Value::Null, Value::Int));
+    }
+    Ok(())
+}
+
+/// Writes the name of an object's next member: plain letters, of ours.
+fn write_name(out: &mut Vec<u8>, name: &str) {
+    out.extend(if out.is_empty() { b"{\"" } else { b",\"" });
+    out.extend(name.bytes().map(|byte| if byte == b'-' { b'_' } else { byte }));
+    out.extend(b"\":");
+}
+
+/// Bytes that were written as text.
+fn text(bytes: Vec<u8>) -> Box<str> {
+    String::from_utf8(bytes).unwrap_or_default().into_boxed_str()
 }
 
 /// The contacts that are mailed of an account's thresholds.
 fn recipients_of(account: &Record) -> &[i64] {
-    match ACCOUNTS.value(account, "send-balance-notifications-to") {
+    match ACCOUNTS.value(account, RECIPIENTS) {
         Value::Ids(ids) => ids,
         _ => &[],
     }
@@ -139,8 +162,7 @@ fn recipients_of(account: &Record) -> &[i64] {
 fn account_document(account: &Record) -> Box<str> {
     let base = Base(crate::API_PREFIX.to_owned());
     let query = Query::plain(&ACCOUNTS);
-    let document = write_member(&base, &ACCOUNTS, Some(account), &query, &Included::default());
-    String::from_utf8(document).unwrap_or_default().into_boxed_str()
+    text(write_member(&base, &ACCOUNTS, Some(account), &query, &Included::default()))
 }
 
 /// Adds a delivery of an event to a webhook.

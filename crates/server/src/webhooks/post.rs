@@ -114,9 +114,7 @@ async fn attempt(app: &App, due: Due) -> Result<Tried, StoreError> {
     let webhook = delivery.links[1];
     let found = match webhook {
         // With its secrets, which no client is shown.
-        Some(webhook) => {
-            app.store.look(async move |snapshot| snapshot.find(&WEBHOOKS, webhook).await).await?
-        }
+        Some(webhook) => app.store.find(&WEBHOOKS, webhook).await?,
         None => None,
     };
     let mut attempt = Attempt {
@@ -226,10 +224,10 @@ fn body(event: &Record) -> String {
 
 impl Message {
     /// As it is kept in the delivery.
-    fn shown(&self) -> Json {
+    fn shown(&self) -> Box<str> {
         let headers: serde_json::Map<String, Json> =
             self.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-        json!({"url": self.url, "headers": headers, "body": self.body})
+        json!({"url": self.url, "headers": headers, "body": self.body}).to_string().into_boxed_str()
     }
 }
 
