@@ -5,8 +5,10 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use jsonapi::{Api, Resource, Value, text};
 use store::{Database, Store, StoreError};
@@ -62,12 +64,13 @@ impl Reached {
     }
 
     /// Writes two records, of different types, in one transaction.
-    async fn write_two(&self, name: &'static str) {
+    async fn write_two(&self, name: String) {
         let written: Result<(), StoreError> = self
             .store
             .write(async move |tx| {
                 for resource in [&CONTACTS, &TEMPLATES] {
-                    tx.insert(resource, vec![Value::text(name), Value::Null], Vec::new()).await?;
+                    let values = vec![Value::text(name.as_str()), Value::Null];
+                    tx.insert(resource, values, Vec::new()).await?;
                 }
                 Ok(())
             })
@@ -138,17 +141,51 @@ fn pass_on(mut client: TcpStream, mut server: TcpStream, exchange: &Exchange) ->
 async fn what_follows_a_beginning_that_was_ended_does_not_stand_alone() {
     let reached = Reached::open().await;
     reached.end("BEGIN", ENDED.to_owned());
-    reached.write_two("first").await;
+    reached.write_two("first".to_owned()).await;
     assert!(reached.has_ended());
     assert_eq!(reached.counted(), (2, 1));
-    reached.write_two("second").await;
+    reached.write_two("second".to_owned()).await;
     assert_eq!(reached.counted(), (4, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_transactions_whose_beginnings_are_ended_each_is_one() {
+    const ENDED_MIN: usize = 10;
+    let reached = Reached::open().await;
+    let written = AtomicUsize::new(0);
+    let ended = AtomicUsize::new(0);
+    // Somebody always waits, so that transactions begin behind the commit of the one before.
+    let writers = (0..20).map(async |writer| {
+        while ended.load(Ordering::Relaxed) < ENDED_MIN {
+            let number = written.fetch_add(1, Ordering::Relaxed);
+            reached.write_two(format!("{writer} {number}")).await;
+        }
+    });
+    let ending = async {
+        while ended.load(Ordering::Relaxed) < ENDED_MIN {
+            reached.end("BEGIN", ENDED.to_owned());
+            while !reached.has_ended() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            ended.fetch_add(1, Ordering::Relaxed);
+            // Not the same transaction every time: it is given up at last.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    futures_util::join!(futures_util::future::join_all(writers), ending);
+    let written = i64::try_from(written.into_inner()).unwrap();
+    assert_eq!(reached.counted().0, 2 * written);
+    let torn = "SELECT count(*) FROM (SELECT number FROM \
+        (SELECT xmin::text AS number, 1 AS sign FROM contacts \
+         UNION ALL SELECT xmin::text, -1 FROM invoice_templates) AS records \
+        GROUP BY number HAVING sum(sign) <> 0) AS torn";
+    assert_eq!(reached.database.value::<i64>(torn), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_whose_beginning_was_ended_may_be_taken_again() {
     let reached = Reached::open().await;
-    reached.write_two("first").await;
+    reached.write_two("first".to_owned()).await;
     let look = || reached.store.look(async |snapshot| snapshot.find(&CONTACTS, 1).await);
     for instead in [ENDED.to_owned(), format!("BEGIN; {ENDED}")] {
         reached.end("BEGIN ISOLATION", instead);
