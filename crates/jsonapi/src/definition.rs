@@ -600,8 +600,8 @@ pub struct Resource {
     /// operations that share a transaction.
     pub standing: bool,
     /// Sets those values of a record that follow from its others. The database layer does so to
-    /// every record that it writes, so they cannot be forgotten.
-    pub derive: Option<fn(&mut Record)>,
+    /// every record that it writes, so they cannot be forgotten. It is given this definition.
+    pub derive: Option<fn(&Resource, &mut Record)>,
 }
 
 impl Resource {
@@ -691,7 +691,7 @@ impl Resource {
     #[must_use]
     pub fn derived(&self, mut record: Record) -> Record {
         if let Some(derive) = self.derive {
-            derive(&mut record);
+            derive(self, &mut record);
         }
         record
     }

@@ -7,7 +7,7 @@ use jsonapi::{
     uuid,
 };
 
-use super::rules::judge_limits;
+use super::limits::judge_limits;
 
 const fn money(name: &'static str, meaning: &'static str) -> Attribute {
     decimal(name, meaning).filterable()

@@ -1,7 +1,6 @@
 //! From a draft to the terms that `billing` judges, and back to faults.
 
 use billing::account::{Given, Terms, refusals};
-use billing::limits::{LimitState, Limits};
 use billing::threshold::{self, ThresholdState, Thresholds};
 use billing::{InvoicePeriod, next_invoice, timezone};
 use decimal::Decimal;
@@ -87,20 +86,6 @@ pub fn thresholds(account: &Record) -> Thresholds {
 pub fn threshold_state(account: &Record) -> ThresholdState {
     let id = ACCOUNTS.value(account, "threshold-state").as_int();
     id.and_then(ThresholdState::from_id).unwrap_or_default()
-}
-
-/// Where an account's balance is between its limits.
-#[must_use]
-pub fn limit_state(account: &Record) -> Option<LimitState> {
-    let limit = |name| ACCOUNTS.value(account, name).as_decimal().unwrap_or_default();
-    let limits = Limits { floor: limit("min-balance"), ceiling: limit("max-balance") };
-    limits.state(limit("balance"))
-}
-
-/// Sets where an account's balance is between its limits, for lists to be filtered by.
-pub(super) fn judge_limits(account: &mut Record) {
-    let state = limit_state(account).map(LimitState::name);
-    ACCOUNTS.set(account, "limit-state", state.map_or(Value::Null, Value::text));
 }
 
 /// Whether nobody is to be mailed of the account's balance now.

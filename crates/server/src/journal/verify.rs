@@ -202,7 +202,7 @@ impl Walk {
                 let message = format!("the threshold state is {state:?}, but {event} is due");
                 self.tell(owner.account(), message);
             }
-            let state = limit_state(account).map(LimitState::name);
+            let state = limit_state(&ACCOUNTS, account).map(LimitState::name);
             let stored = ACCOUNTS.value(account, "limit-state").as_text();
             if stored != state {
                 let (stored, state) = (stored.unwrap_or("null"), state.unwrap_or("null"));
