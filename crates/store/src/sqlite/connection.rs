@@ -9,6 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 
+use super::checkpoint;
 use crate::error::StoreError;
 use crate::folding;
 
@@ -20,9 +21,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const WRITER_CACHE_KIB: i64 = 24 * 1024;
 /// Page cache of one reader, in KiB; the rest is in the operating system's cache.
 const READER_CACHE_KIB: i64 = 2 * 1024;
-/// WAL pages between checkpoints: larger than the default, so that a page changed by many
-/// commits is copied back once.
-const CHECKPOINT_PAGES: i64 = 32_000;
 /// Bytes of a page of a new file. A payment changes a few bytes of pages all over the file, and each
 /// is written as a whole: half of SQLite's usual size is a tenth more payments.
 const PAGE_BYTES: i64 = 2_048;
@@ -33,14 +31,14 @@ pub fn writer(path: &Path) -> rusqlite::Result<Connection> {
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     create_private(path);
-    let connection = Connection::open_with_flags(path, flags)?;
+    let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     prepare(&connection, WRITER_CACHE_KIB)?;
+    checkpoint::copy_aside(&mut connection, path)?;
     Ok(connection)
 }
 
