@@ -172,8 +172,7 @@ async fn measure_database(
         report.journal = Some(journal::measure(home, entries).await?);
     }
     if arguments.connections.contains(&DELIVERIES_CONNECTIONS) {
-        let time = Duration::from_secs_f64(arguments.seconds);
-        report.deliveries = deliveries::measure(home, DELIVERIES_CONNECTIONS, time).await?;
+        report.deliveries = deliveries::measure(home, DELIVERIES_CONNECTIONS).await?;
     }
     Ok(report)
 }
