@@ -25,14 +25,18 @@ const EVENTS_PER_SEC: u32 = 1_000;
 /// backwards, because payments get slower as the database grows. Many and short, because the machine
 /// is not as fast at all times.
 const ROUNDS: usize = 24;
-/// How long payments are measured each time.
-const TURN: Duration = Duration::from_secs(1);
+/// How long payments are measured each time, at most.
+const TURN_MAX: Duration = Duration::from_secs(1);
 /// How long what was made last may take to arrive.
 const ARRIVAL_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Payments at `connections` without events, with events that nobody wants, and with the same
 /// events delivered.
-pub async fn measure(home: &Home, connections: usize) -> anyhow::Result<Option<Deliveries>> {
+pub async fn measure(
+    home: &Home,
+    connections: usize,
+    time: Duration,
+) -> anyhow::Result<Option<Deliveries>> {
     let Some(scenario) = SCENARIOS.into_iter().find(|known| known.name == SPREAD_PAYMENTS) else {
         return Ok(None);
     };
@@ -44,6 +48,7 @@ pub async fn measure(home: &Home, connections: usize) -> anyhow::Result<Option<D
     client::ask(&node, &Request::post("/webhooks", webhook(receiver)), b"201").await?;
     drop(node);
     eprintln!("payments without events, with {EVENTS_PER_SEC} a second, and with deliveries …");
+    let turn_time = time.min(TURN_MAX);
     let mut rounds = Vec::with_capacity(ROUNDS);
     let mut made_secs = 0.0;
     for round in 0..ROUNDS {
@@ -57,10 +62,10 @@ pub async fn measure(home: &Home, connections: usize) -> anyhow::Result<Option<D
             client::ask(&node, &Request::patch("/webhooks/1", switch(is_told)), b"200").await?;
             let load = Load { scenario, accounts: PAID_ACCOUNTS, connections, nodes: &[&node] };
             let (started, before) = (Instant::now(), received.load(Ordering::Relaxed));
-            payments[turn] = client::run(load, TURN).await?.per_sec;
+            payments[turn] = client::run(load, turn_time).await?.per_sec;
             if is_told {
                 made_secs += started.elapsed().as_secs_f64();
-                wait_for(&received, before + u64::from(events) * TURN.as_secs()).await;
+                wait_for(&received, before + u64::from(events) * turn_time.as_secs()).await;
             }
         }
         rounds.push(payments);

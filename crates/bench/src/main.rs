@@ -172,7 +172,8 @@ async fn measure_database(
         report.journal = Some(journal::measure(home, entries).await?);
     }
     if arguments.connections.contains(&DELIVERIES_CONNECTIONS) {
-        report.deliveries = deliveries::measure(home, DELIVERIES_CONNECTIONS).await?;
+        let time = Duration::from_secs_f64(arguments.seconds);
+        report.deliveries = deliveries::measure(home, DELIVERIES_CONNECTIONS, time).await?;
     }
     Ok(report)
 }
