@@ -6,13 +6,10 @@
 //! only after a moment in which all of it is in the file.
 
 use std::ffi::c_int;
-use std::path::Path;
 use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
-
-use super::connection;
 
 /// Pages in the log before they are copied: more than SQLite's own, so that a page changed by many
 /// commits is copied once.
@@ -20,19 +17,22 @@ const PAGES: c_int = 32_000;
 /// How often the thread copies before the writer does.
 const PASSES: u32 = 2;
 
-/// Lets another thread copy what `writer` commits to the database at `path`.
+/// Lets another thread copy what `writer` commits, with a second connection to the same file.
 ///
 /// # Errors
-/// When the thread's connection cannot be opened.
-pub fn copy_aside(writer: &mut Connection, path: &Path) -> rusqlite::Result<()> {
-    copy_aside_after(PAGES, writer, path)
+/// When that one cannot read the file.
+pub fn copy_aside(writer: &mut Connection, second: Connection) -> rusqlite::Result<()> {
+    copy_aside_after(PAGES, writer, second)
 }
 
-fn copy_aside_after(pages: c_int, writer: &mut Connection, path: &Path) -> rusqlite::Result<()> {
-    let connection = connection::reader(path)?;
+fn copy_aside_after(
+    pages: c_int,
+    writer: &mut Connection,
+    second: Connection,
+) -> rusqlite::Result<()> {
     // A connection that has read nothing does not know that there is a log.
-    connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
-    let aside = Aside { pages, connection: Some(connection), copying: None, passes: 0 };
+    second.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+    let aside = Aside { pages, connection: Some(second), copying: None, passes: 0 };
     writer.wal_hook(Some(aside.hook()))
 }
 
@@ -88,7 +88,7 @@ impl Aside {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
     use std::time::{Duration, Instant};
 
     use tempfile::TempDir;
@@ -99,6 +99,10 @@ mod tests {
     const FEW_PAGES: c_int = 100;
     /// More than the log needs, if it begins anew time and again.
     const LOG_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
+
+    fn open(file: &Path) -> Connection {
+        Connection::open(file).expect("a database")
+    }
 
     struct Written {
         _folder: TempDir,
@@ -111,8 +115,9 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().expect("a directory");
             let file = folder.path().join("written.db");
-            let mut writer = connection::writer(&file).expect("a database");
-            copy_aside_after(FEW_PAGES, &mut writer, &file).expect("a second connection");
+            let mut writer = open(&file);
+            writer.pragma_update(None, "journal_mode", "WAL").expect("a log");
+            copy_aside_after(FEW_PAGES, &mut writer, open(&file)).expect("a hook");
             let table = "CREATE TABLE written (id INTEGER PRIMARY KEY, bytes BLOB)";
             writer.execute_batch(table).expect("a table");
             Self { _folder: folder, file, writer, rows: 0 }
@@ -136,7 +141,7 @@ mod tests {
         }
 
         fn check(&self) {
-            let reader = connection::reader(&self.file).expect("a reader");
+            let reader = open(&self.file);
             let one =
                 |sql| reader.query_row(sql, [], |row| row.get::<_, rusqlite::types::Value>(0));
             assert_eq!(one("PRAGMA integrity_check"), Ok("ok".to_owned().into()));
@@ -172,7 +177,7 @@ mod tests {
     fn a_read_that_takes_long_only_holds_it_up() {
         let mut written = Written::new();
         written.commit(10);
-        let reader = connection::reader(&written.file).expect("a reader");
+        let reader = open(&written.file);
         reader.execute_batch("BEGIN").expect("a read");
         let count = "SELECT count(*) FROM written";
         let counted = || reader.query_row(count, [], |row| row.get::<_, i64>(0));

@@ -38,7 +38,7 @@ pub fn writer(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     prepare(&connection, WRITER_CACHE_KIB)?;
-    checkpoint::copy_aside(&mut connection, path)?;
+    checkpoint::copy_aside(&mut connection, reader(path)?)?;
     Ok(connection)
 }
 
