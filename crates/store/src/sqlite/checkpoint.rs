@@ -89,7 +89,7 @@ impl Aside {
 mod tests {
     use std::fs;
     use std::path::{Path, PathBuf};
-    use std::time::{Duration, Instant};
+    use std::sync::{Arc, Mutex};
 
     use tempfile::TempDir;
 
@@ -97,6 +97,8 @@ mod tests {
 
     /// Pages of the log before they are copied.
     const FEW_PAGES: c_int = 100;
+    /// The same in bytes: the log has a head of 32, and each page in it one of 24.
+    const FEW_PAGES_BYTES: u64 = 32 + 100 * (24 + 4_096);
     /// More than the log needs, if it begins anew time and again.
     const LOG_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
 
@@ -162,14 +164,24 @@ mod tests {
     #[test]
     fn another_thread_copies() {
         let mut written = Written::new();
+        let second = Some(open(&written.file));
+        let aside = Aside { pages: FEW_PAGES, connection: second, copying: None, passes: 0 };
+        let aside = Arc::new(Mutex::new(aside));
+        let called = Arc::clone(&aside);
+        let hook = move |log: &mut Wal, pages| {
+            called.lock().expect("the writer's").committed(log, pages);
+            Ok(())
+        };
+        written.writer.wal_hook(Some(hook)).expect("a hook");
         let before = written.file_bytes();
-        written.commit(i64::from(FEW_PAGES));
-        // The writer does nothing any more.
-        let began = Instant::now();
-        while written.file_bytes() == before {
-            assert!(began.elapsed() < Duration::from_secs(10), "nothing was copied");
-            thread::sleep(Duration::from_millis(10));
+        while written.log_bytes() < FEW_PAGES_BYTES {
+            written.commit(1);
         }
+        // The last commit was the first to find the log long enough.
+        let copying = aside.lock().expect("the writer's").copying.take();
+        copying.expect("a thread").join().expect("its connection");
+        let after = written.file_bytes();
+        assert!(after > before, "{before} and then {after} bytes");
         written.check();
     }
 
