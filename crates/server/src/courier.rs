@@ -5,14 +5,14 @@
 //! that died had claimed is due again when that time is over: a delivery may come twice then, under
 //! the same id.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
-use store::{Line, StoreError};
+use jiff::{SignedDuration, Timestamp};
+use store::{Line, StoreError, Tx};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
@@ -56,6 +56,7 @@ impl Courier {
             serving: JoinSet::new(),
             served: HashMap::new(),
             taken: HashMap::new(),
+            until: Timestamp::MIN,
             is_failing: false,
         };
         Self { stop, running: tokio::spawn(round.run(stopped)) }
@@ -79,8 +80,13 @@ struct Round {
     served: HashMap<Id, String>,
     /// Slots taken, by receiver.
     taken: HashMap<String, usize>,
+    /// When the last claim ends.
+    until: Timestamp,
     is_failing: bool,
 }
+
+/// A task that has ended.
+type Ended = Result<(Id, ()), JoinError>;
 
 impl Round {
     async fn run(mut self, mut stopped: watch::Receiver<bool>) {
@@ -91,43 +97,49 @@ impl Round {
         };
         let (mut looks, mut counts) = (every(LOOK_PAUSE), every(BACKLOG_PAUSE));
         loop {
-            tokio::select! {
-                biased;
+            // None of them before the others: there is always something that ends.
+            let looked = tokio::select! {
                 () = told_to_stop(&mut stopped) => break,
-                Some(ended) = self.serving.join_next_with_id() => {
-                    self.free(ended);
-                    // More may have ended: one look for all of them.
-                    while let Some(ended) = self.serving.try_join_next_with_id() {
-                        self.free(ended);
-                    }
-                }
-                () = self.app.store.stirred() => {}
-                _ = looks.tick() => {}
+                Some(ended) = self.serving.join_next_with_id() => self.look_behind(ended).await,
+                () = self.app.store.stirred() => self.look().await,
+                _ = looks.tick() => self.look().await,
                 _ = counts.tick() => {
                     self.count().await;
                     continue;
                 }
-            }
-            let looked = self.look().await;
+            };
             self.log_change(&looked);
         }
         while self.serving.join_next().await.is_some() {}
     }
 
-    /// Gives a receiver its slot back.
-    fn free(&mut self, ended: Result<(Id, ()), JoinError>) {
+    /// Claims what is due of the receivers that have a slot again.
+    async fn look_behind(&mut self, ended: Ended) -> Result<(), StoreError> {
+        let mut targets = BTreeSet::from_iter(self.free(ended));
+        while let Some(ended) = self.serving.try_join_next_with_id() {
+            targets.extend(self.free(ended));
+        }
+        for target in targets {
+            self.claim(&target).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives a receiver its slot back: which one.
+    fn free(&mut self, ended: Ended) -> Option<String> {
         let id = match ended {
             Ok((id, ())) => id,
             // The panic has been told.
             Err(error) => error.id(),
         };
-        let Some(target) = self.served.remove(&id) else { return };
-        if let Entry::Occupied(mut taken) = self.taken.entry(target) {
+        let target = self.served.remove(&id)?;
+        if let Entry::Occupied(mut taken) = self.taken.entry(target.clone()) {
             *taken.get_mut() -= 1;
             if *taken.get() == 0 {
                 taken.remove();
             }
         }
+        Some(target)
     }
 
     /// Claims what is due, of every receiver as much as it has slots for.
@@ -138,32 +150,32 @@ impl Round {
             let Some(last) = targets.last() else { return Ok(()) };
             after.clone_from(last);
             for target in targets {
-                self.claim(target).await?;
+                self.claim(&target).await?;
             }
         }
     }
 
-    async fn claim(&mut self, target: String) -> Result<(), StoreError> {
-        let taken = self.taken.get(&target).copied().unwrap_or_default();
+    async fn claim(&mut self, target: &str) -> Result<(), StoreError> {
+        let taken = self.taken.get(target).copied().unwrap_or_default();
         let free = SLOTS.saturating_sub(taken);
         if free == 0 {
             return Ok(());
         }
-        let due = self.app.store.due_lines(&target, self.app.now(), free).await?;
+        let (store, now) = (&self.app.store, self.app.now());
+        let due = store.due_lines(target, now, free).await?;
         if due.is_empty() {
             return Ok(());
         }
-        let (node, now) = (self.app.node.clone(), self.app.now());
-        let claimed = self
-            .app
-            .store
-            .write(async move |tx| tx.claim_lines(&due, &node, now, now + CLAIM).await)
-            .await;
-        let claimed: Vec<Line> = claimed?;
-        for line in claimed {
-            *self.taken.entry(target.clone()).or_default() += 1;
+        // What was claimed is told from other claims by its end.
+        let until = (now + CLAIM).max(self.until + SignedDuration::from_micros(1));
+        self.until = until;
+        let node = self.app.node.clone();
+        let operation = async move |tx: &mut Tx| tx.claim_lines(&due, &node, now, until).await;
+        store.write::<_, StoreError, _>(operation).await?;
+        for line in store.claimed_lines(target, &self.app.node, until).await? {
+            *self.taken.entry(target.to_owned()).or_default() += 1;
             let task = self.serving.spawn(serve(Arc::clone(&self.app), line));
-            self.served.insert(task.id(), target.clone());
+            self.served.insert(task.id(), target.to_owned());
         }
         Ok(())
     }

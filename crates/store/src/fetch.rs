@@ -6,7 +6,8 @@ use jsonapi::{Record, Resource, Value};
 
 use crate::error::StoreError;
 use crate::first_answers::FirstAnswer;
-use crate::session::{Row, Statement};
+use crate::session::Row;
+use crate::statement::Statement;
 use crate::table::{Table, Tables, take_ids};
 use crate::work::Work;
 

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use jsonapi::Value;
 
 use crate::error::StoreError;
-use crate::session::{Dialect, Row, Statement};
+use crate::session::{Dialect, Row};
+use crate::statement::Statement;
 use crate::table::insert_rows;
 
 /// What was answered to the first request with a key.

@@ -11,7 +11,7 @@ use std::hash::BuildHasher as _;
 use std::ops::AsyncFn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, yield_now};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
@@ -23,7 +23,7 @@ use crate::postgres;
 use crate::session::Session;
 use crate::sqlite::connection::Place;
 use crate::table::Tables;
-use crate::tx::{Fate, Tx};
+use crate::tx::{Fate, Outlook, Tx};
 
 /// Operations that may wait before new ones are turned away.
 const QUEUE_MAX: usize = 2048;
@@ -141,7 +141,11 @@ impl Lane {
                 mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
             }
         })?;
-        answered.await.map_err(|_| StoreError::Closed)?
+        let answered = answered.await;
+        // Many are answered at once. The writer's thread, for which all others wait, may have to wait
+        // on this processor until this one has done with its answer, and goes first.
+        yield_now();
+        answered.map_err(|_| StoreError::Closed)?
     }
 }
 
@@ -298,6 +302,28 @@ fn receive(waiting: &mut VecDeque<Queued>, jobs: &mut mpsc::Receiver<Queued>) {
     }
 }
 
+/// Waits until somebody waits, or if nobody does now, until somebody comes whose rows are at hand:
+/// to begin for one who comes by himself would keep those apart who come with him.
+async fn arrive(
+    waiting: &mut VecDeque<Queued>,
+    jobs: &mut mpsc::Receiver<Queued>,
+    is_at_hand: &dyn Fn(&Needs) -> bool,
+) {
+    if !waiting.is_empty() {
+        return;
+    }
+    while waiting.len() < BATCH_MAX
+        && let Some(queued) = jobs.recv().await
+    {
+        let ends = is_at_hand(&queued.needs);
+        waiting.push_back(queued);
+        if ends {
+            return receive(waiting, jobs);
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
 /// How operations are run that share a transaction.
 #[derive(Clone, Copy, Debug)]
 struct Run {
@@ -367,20 +393,20 @@ impl Run {
             }
         }
         receive(waiting, jobs);
-        let begun = waiting.len() - done;
-        let needs = waiting.iter().skip(done).map(|queued| &queued.needs);
-        let fetch = (begun > 0 && tx.is_remote()).then(|| tx.fetch(begun, needs));
-        let mut answer = || answer(waiting.drain(..done).collect(), Ok(()));
-        let committed = match fetch {
-            // The answer is not waited for: the database has something to do in the meantime.
-            Some(fetch) => tx.commit_and_begin(begun, fetch, answer).await,
-            None => tx.commit().await.map(|()| {
-                answer();
-                false
-            }),
+        let mut batch: Vec<Queued> = waiting.drain(..done).collect();
+        let next = async |outlook: Outlook, has: &dyn Fn(&Needs) -> bool| {
+            arrive(waiting, jobs, has).await;
+            let (fetch, queries) =
+                outlook.fetch(waiting.len(), waiting.iter().map(|queued| &queued.needs));
+            (waiting.len(), fetch, queries)
         };
+        let answered = || answer(std::mem::take(&mut batch), Ok(()));
+        // The answer is not waited for: the database has something to do in the meantime.
+        let committed = tx.commit_and_begin(next, answered).await;
+        // Those that have to run again are still the first.
+        batch.into_iter().rev().for_each(|queued| waiting.push_front(queued));
         match committed {
-            Ok(is_begun) => Ok(Ended::Committed { begun: if is_begun { begun } else { 0 } }),
+            Ok(begun) => Ok(Ended::Committed { begun }),
             Err(StoreError::Serialization) => Ok(Ended::Collided),
             Err(StoreError::Conflict | StoreError::Statement(_)) if !self.is_careful => {
                 Ok(Ended::Refused)

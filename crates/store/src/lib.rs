@@ -29,6 +29,7 @@ mod records;
 mod session;
 mod snapshot;
 mod sqlite;
+mod statement;
 mod store;
 mod table;
 mod tasks;

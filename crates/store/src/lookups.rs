@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 
 use crate::error::StoreError;
 use crate::postgres::pool::Pool;
-use crate::session::{Row, Session, Statement};
+use crate::session::{Row, Session};
+use crate::statement::Statement;
 use crate::table::Tables;
 
 /// Requests that may wait before new ones are turned away.

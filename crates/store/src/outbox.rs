@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use jsonapi::{Record, Resource, Value};
 
 use crate::error::StoreError;
-use crate::session::{Row, Statement};
+use crate::session::Row;
+use crate::statement::Statement;
 use crate::store::Store;
 use crate::tx::Tx;
 
@@ -25,14 +26,16 @@ const HURRY: &str = "UPDATE delivery_lines SET due_at = $1 \
 const HURRY_TARGET: &str = "UPDATE delivery_lines SET due_at = $1 \
     WHERE target = $2 AND due_at > $1 AND holder IS NULL";
 const CLAIM: &str = "UPDATE delivery_lines SET due_at = $1, holder = $2 \
-    WHERE due_at <= $3 AND name IN";
+    WHERE name = $3 AND due_at <= $4";
 const CLOSE: &str = "DELETE FROM delivery_lines WHERE name = $1 AND holder = $2 AND joined = $3";
 const RETURN: &str = "UPDATE delivery_lines SET due_at = $1, failures = $2, holder = NULL \
     WHERE name = $3 AND holder = $4";
 const FIRST_TARGET: &str = "SELECT target FROM delivery_lines WHERE target > $1 \
     ORDER BY target LIMIT 1";
-const DUE: &str = "SELECT name, failures, joined FROM delivery_lines \
+const DUE: &str = "SELECT name FROM delivery_lines \
     WHERE target = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3";
+const CLAIMED: &str = "SELECT name, failures, joined FROM delivery_lines \
+    WHERE target = $1 AND due_at = $2 AND holder = $3";
 const COUNT: &str = "SELECT count(*) FROM \
     (SELECT 1 FROM deliveries WHERE state = 'pending' LIMIT $1) AS waiting";
 const NTH_LATEST_MAIL: &str = "SELECT sent_at FROM email_logs \
@@ -40,7 +43,7 @@ const NTH_LATEST_MAIL: &str = "SELECT sent_at FROM email_logs \
 const OLDEST: &str = "SELECT queued_at FROM deliveries WHERE state = 'pending' \
     ORDER BY queued_at LIMIT 1";
 
-/// A line as it was when it was due.
+/// A line as it was when it was claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// Its name.
@@ -109,30 +112,24 @@ impl Tx {
         self.leave(Statement::new(HURRY_TARGET, vec![Value::Time(now), Value::text(target)])).await
     }
 
-    /// Takes lines that are due until `until`; returns those that are the holder's now.
+    /// Takes lines that are due, until `until`. Which of them are the holder's is known after the
+    /// commit: [`Store::claimed_lines`].
     ///
     /// # Errors
-    /// When the statement fails.
+    /// When a statement fails.
     pub async fn claim_lines(
         &mut self,
-        lines: &[Line],
+        names: &[String],
         holder: &str,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Vec<Line>, StoreError> {
-        let mut params = vec![Value::Time(until), Value::text(holder), Value::Time(now)];
-        let markers: Vec<String> =
-            (0..lines.len()).map(|at| format!("${}", params.len() + 1 + at)).collect();
-        params.extend(lines.iter().map(|line| Value::text(&line.name)));
-        let sql = format!("{CLAIM} ({}) RETURNING name", markers.join(", "));
-        let mut claimed = Vec::with_capacity(lines.len());
-        let visit = |row: Row<'_>| {
-            let name = row.text(0)?;
-            claimed.extend(lines.iter().find(|line| line.name == name).cloned());
-            Ok(())
-        };
-        self.change(&sql, &params, visit).await?;
-        Ok(claimed)
+    ) -> Result<(), StoreError> {
+        for name in names {
+            let params =
+                vec![Value::Time(until), Value::text(holder), Value::text(name), Value::Time(now)];
+            self.leave(Statement::new(CLAIM, params)).await?;
+        }
+        Ok(())
     }
 
     /// Leaves a line that the holder has claimed, unless it is another's by now. `now` is when a
@@ -149,20 +146,17 @@ impl Tx {
     ) -> Result<(), StoreError> {
         let (due, failures) = match left {
             Left::Waiting { due, failures } => (due, failures),
-            Left::Empty => {
-                let params =
-                    vec![Value::text(&line.name), Value::text(holder), Value::Int(line.joined)];
-                self.leave(Statement::new(CLOSE, params)).await?;
-                (now, 0)
-            }
+            Left::Empty => (now, 0),
         };
-        let params = vec![
-            Value::Time(due),
-            Value::Int(failures),
-            Value::text(&line.name),
-            Value::text(holder),
-        ];
-        self.leave(Statement::new(RETURN, params)).await
+        let (name, holder) = (Value::text(&line.name), Value::text(holder));
+        let params = vec![Value::Time(due), Value::Int(failures), name.clone(), holder.clone()];
+        let back = Statement::new(RETURN, params);
+        if left == Left::Empty {
+            let params = vec![name, holder, Value::Int(line.joined)];
+            self.leave(Statement::new(CLOSE, params)).await?;
+            return self.leave(back.or_else()).await;
+        }
+        self.leave(back).await
     }
 }
 
@@ -203,16 +197,40 @@ impl Store {
         target: &str,
         now: Timestamp,
         limit: usize,
-    ) -> Result<Vec<Line>, StoreError> {
+    ) -> Result<Vec<String>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let params = [Value::text(target), Value::Time(now), Value::Int(limit)];
+        self.reading(async |session| {
+            let mut names = Vec::new();
+            let visit = |row: Row<'_>| {
+                names.push(row.text(0)?);
+                Ok(())
+            };
+            session.read(DUE, &params, visit).await?;
+            Ok(names)
+        })
+        .await
+    }
+
+    /// The lines of a target that the holder has claimed until `until`, which no other claim of its
+    /// ends at.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn claimed_lines(
+        &self,
+        target: &str,
+        holder: &str,
+        until: Timestamp,
+    ) -> Result<Vec<Line>, StoreError> {
+        let params = [Value::text(target), Value::Time(until), Value::text(holder)];
         self.reading(async |session| {
             let mut lines = Vec::new();
             let visit = |row: Row<'_>| {
                 lines.push(Line { name: row.text(0)?, failures: row.int(1)?, joined: row.int(2)? });
                 Ok(())
             };
-            session.read(DUE, &params, visit).await?;
+            session.read(CLAIMED, &params, visit).await?;
             Ok(lines)
         })
         .await

@@ -6,9 +6,11 @@ use jiff::Timestamp;
 use jsonapi::{Attribute, Id, Kind, Record, Resource, Value};
 
 use crate::error::StoreError;
+use crate::statement::Statement;
 use crate::table::list_name;
 use crate::tx::Tx;
 use crate::work::Known;
+use crate::writing::differing;
 
 impl Tx {
     /// The definition of this type.
@@ -262,6 +264,32 @@ impl Tx {
         self.work.set((resource.kind, before.key()), before, Some(next));
         self.follow(resource, Some(before), Some(after));
         self.write_through(mark).await
+    }
+
+    /// As [`Self::update`], but `before` may have been read outside the transaction: where the
+    /// attribute `guard` is another by now, nothing is changed, and nobody hears of it. Whether
+    /// clients see the record must not change with it.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub async fn update_if_still(
+        &mut self,
+        resource: &'static Resource,
+        guard: &str,
+        before: &Record,
+        after: &Record,
+    ) -> Result<(), StoreError> {
+        self.unsettle(resource);
+        let tables = Arc::clone(&self.tables);
+        let table = tables.of(resource);
+        let (columns, mut params) = differing(before, &resource.derived(after.clone()));
+        if columns.is_empty() {
+            return Ok(());
+        }
+        params.extend([Value::Int(before.key()), resource.value(before, guard).clone()]);
+        let (update, guard) = (table.update(&columns), table.named(guard));
+        let sql = format!("{update} AND {guard} = ${}", params.len());
+        self.leave(Statement::new(sql, params)).await
     }
 
     /// Removes a stored record.

@@ -3,7 +3,6 @@
 //! The statements are the same for both; what differs is here and in the two drivers' folders.
 //! SQLite answers at once, so a future of its session never waits.
 
-use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +10,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Object;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, select};
 use futures_util::{FutureExt as _, TryStreamExt as _, pin_mut, poll};
 use jsonapi::{Kind, Value};
 use rusqlite::Connection;
@@ -21,6 +20,7 @@ use tokio_postgres::{RowStream, SimpleQueryStream};
 use crate::error::{StoreError, is_last_word};
 use crate::postgres::column::{self as postgres_column, Param, Raw};
 use crate::sqlite::column as sqlite_column;
+use crate::statement::Statement;
 
 /// Virtual machine steps of SQLite between two looks at the clock.
 const DEADLINE_STEPS: i32 = 10_000;
@@ -59,45 +59,6 @@ pub struct Postgres {
 /// The answer to what was to begin a transaction, until it has been looked at.
 #[derive(Default)]
 struct Beginning(Mutex<Option<BoxFuture<'static, Result<(), tokio_postgres::Error>>>>);
-
-/// A statement and its parameters.
-#[derive(Clone, Debug)]
-pub struct Statement {
-    pub sql: Cow<'static, str>,
-    pub params: Vec<Value>,
-    /// Of a statement for many rows, how many parameters each of them has: PostgreSQL gets each
-    /// column as an array.
-    width: Option<usize>,
-}
-
-impl Statement {
-    pub fn new(sql: impl Into<Cow<'static, str>>, params: Vec<Value>) -> Self {
-        Self { sql: sql.into(), params, width: None }
-    }
-
-    /// A statement of PostgreSQL's that takes rows of so many columns, as
-    /// [`crate::table::insert_rows`] makes it.
-    pub fn of_rows(
-        sql: impl Into<Cow<'static, str>>,
-        width: usize,
-        rows: impl IntoIterator<Item = Value>,
-    ) -> Self {
-        Self { sql: sql.into(), params: rows.into_iter().collect(), width: Some(width) }
-    }
-
-    /// The parameters as PostgreSQL gets them.
-    fn sent(&self) -> Vec<Param<'_>> {
-        match self.width {
-            None => self.params.iter().map(Param::One).collect(),
-            Some(width) => (0..width)
-                .map(|column| Param::Column {
-                    values: self.params.get(column..).unwrap_or_default(),
-                    width,
-                })
-                .collect(),
-        }
-    }
-}
 
 impl Session {
     pub fn sqlite(connection: Connection) -> Self {
@@ -152,8 +113,11 @@ impl Session {
         match self {
             Self::Sqlite(connection) => {
                 let connection = lock(connection);
+                let mut changed = 0;
                 for statement in statements {
-                    sqlite_execute(&connection, &statement.sql, &statement.params)?;
+                    if changed == 0 || !statement.is_or_else {
+                        changed = sqlite_execute(&connection, &statement.sql, &statement.params)?;
+                    }
                 }
                 Ok(())
             }
@@ -317,33 +281,50 @@ impl Session {
         Ok(())
     }
 
-    /// As [`Self::commit`]; begins another transaction at once and asks these queries in it, without
-    /// waiting for the answer to the first. When that is there, `committed` is called; the inner
-    /// result is that of the queries, which others may keep waiting.
-    pub async fn commit_and_begin(
+    /// As [`Self::commit`]; begins another transaction as soon as `next` says what to ask in it, if
+    /// that is before the answer to the commit is there. When that is, `committed` is called.
+    /// Returns what `next` has returned, and how the queries ended, which others may keep waiting;
+    /// nothing where no transaction has begun.
+    pub async fn commit_and_begin<N: Send>(
         &self,
         mut statements: Vec<Statement>,
+        next: impl Future<Output = (N, Vec<Statement>)>,
         committed: impl FnOnce(),
-        queries: &[Statement],
-        visit: impl FnMut(usize, Row<'_>) -> Result<(), StoreError> + Send,
-    ) -> Result<Result<(), StoreError>, StoreError> {
+        mut visit: impl FnMut(&mut N, usize, Row<'_>) -> Result<(), StoreError> + Send,
+    ) -> Result<Option<(N, Result<(), StoreError>)>, StoreError> {
         let Self::Postgres(postgres) = self else {
             self.commit(statements).await?;
             committed();
-            self.begin_writing().await?;
-            return Ok(self.read_all(queries, visit).await);
+            return Ok(None);
         };
         statements.push(Statement::new("COMMIT", Vec::new()));
         let to_write = postgres.prepare_all(&statements).await?;
-        let to_ask = postgres.prepare_all(queries).await?;
         postgres.begun().await?;
         let client = postgres.client().ok_or(StoreError::Closed)?;
-        let written = start(execute(client, &to_write, &statements)).await;
+        let written = postgres.all(start(execute(client, &to_write, &statements)).await);
+        pin_mut!(written, next);
+        let (mut next, queries) = match select(next, written.as_mut()).await {
+            Either::Left((next, _)) => next,
+            Either::Right((written, _)) => {
+                written?;
+                postgres.in_transaction.store(false, Ordering::Relaxed);
+                committed();
+                return Ok(None);
+            }
+        };
+        let Ok(to_ask) = postgres.prepare_all(&queries).await else {
+            written.await?;
+            postgres.in_transaction.store(false, Ordering::Relaxed);
+            committed();
+            return Ok(None);
+        };
         postgres.begin("BEGIN").await?;
-        let asked = start(query(client, &to_ask, queries)).await;
-        postgres.all(written).await?;
+        let asked = start(query(client, &to_ask, &queries)).await;
+        written.await?;
         committed();
-        Ok(postgres.visit_all(asked, visit).await)
+        let visit = |position: usize, row: Row<'_>| visit(&mut next, position, row);
+        let visited = postgres.visit_all(asked, visit).await;
+        Ok(Some((next, visited)))
     }
 
     /// Takes a transaction back, if there still is one.

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use jsonapi::{Api, Id, Kind, Record, Resource, Target, Value};
 
 use crate::error::StoreError;
-use crate::session::{Row, Statement};
+use crate::session::Row;
+use crate::statement::Statement;
 
 const BIGINT: &str = "bigint";
 const BIGINTS: &str = "bigint[]";
@@ -159,16 +160,15 @@ impl Table {
     pub fn update_rows(&self, columns: &[usize]) -> String {
         let name = &self.name;
         let sets = listed(columns, |_, column| {
-            let (column, kind) = &self.typed[*column];
-            format!("{column} = rows.{column}{}", cast(kind))
+            let column = &self.typed[*column].0;
+            format!("{column} = rows.{column}")
         });
         let all: Vec<usize> = columns.iter().copied().chain(std::iter::once(0)).collect();
-        let arrays = listed(&all, |number, column| array(number, self.typed[*column].1));
-        let names = listed(&all, |_, column| self.typed[*column].0.clone());
-        format!(
-            "UPDATE {name} SET {sets} FROM unnest({arrays}) AS rows ({names}) \
-             WHERE {name}.id = rows.id"
-        )
+        let values = listed(&all, |number, column| {
+            let (column, kind) = &self.typed[*column];
+            format!("{} AS {column}", unnest(number, kind))
+        });
+        format!("UPDATE {name} SET {sets} FROM (SELECT {values}) AS rows WHERE {name}.id = rows.id")
     }
 
     /// Reads a row of [`Table::select`].
@@ -207,22 +207,20 @@ pub fn list_name(kind: &str, attribute: &str) -> Value {
 /// many they are, it is prepared once. Columns come with their types.
 pub fn insert_rows(name: &str, columns: &[(impl AsRef<str>, &str)]) -> String {
     let names = listed(columns, |_, (column, _)| column.as_ref().to_owned());
-    let values =
-        listed(columns, |_, (column, kind)| format!("rows.{}{}", column.as_ref(), cast(kind)));
-    let arrays = listed(columns, |number, (_, kind)| array(number, kind));
-    format!("INSERT INTO {name} ({names}) SELECT {values} FROM unnest({arrays}) AS rows ({names})")
+    let values = listed(columns, |number, (_, kind)| unnest(number, kind));
+    format!("INSERT INTO {name} ({names}) SELECT {values}")
 }
 
-/// The parameter with the values of one column. Arrays of arrays would have to be of one length,
-/// so those go as text.
-fn array(position: usize, kind: &str) -> String {
-    let member = if kind == BIGINTS { TEXT } else { kind };
-    format!("${}::{member}[]", position + 1)
-}
-
-/// What becomes of a member of [`array`].
-fn cast(kind: &str) -> &'static str {
-    if kind == BIGINTS { "::bigint[]" } else { "" }
+/// The values of one column, one in each row. Among what is selected, they come without a detour:
+/// of a table that is made of arrays, PostgreSQL keeps all rows once for each column. Arrays of
+/// arrays would have to be of one length, so those go as text.
+fn unnest(position: usize, kind: &str) -> String {
+    let number = position + 1;
+    if kind == BIGINTS {
+        format!("unnest(${number}::{TEXT}[])::{BIGINTS}")
+    } else {
+        format!("unnest(${number}::{kind}[])")
+    }
 }
 
 /// The items as text, with commas.

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use jsonapi::Value;
 
 use crate::error::StoreError;
-use crate::session::{Row, Session, Statement};
+use crate::session::{Row, Session};
+use crate::statement::Statement;
 use crate::tx::Tx;
 
 /// What was counted under a key.

@@ -1,7 +1,7 @@
 //! The transaction that operations share: what they read is locked, what they decide is written
 //! together before the commit.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::AsyncFnOnce;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,9 +12,15 @@ use tokio::sync::Notify;
 
 use crate::error::StoreError;
 use crate::fetch::{Fetch, Needs, Place, Target};
-use crate::session::{Dialect, Row, Session, Statement};
+use crate::session::{Dialect, Row, Session};
+use crate::statement::Statement;
 use crate::table::{Table, Tables, take_ids};
 use crate::work::{Known, Mark, Work};
+
+/// The part of a batch that may join on top of what is usual.
+const HEADROOM_PART: usize = 4;
+/// The part by which the largest batch of late is forgotten with each that is smaller.
+const USUAL_PART: usize = 8;
 
 /// The transaction that an operation runs in, shared with its neighbours.
 #[derive(Debug)]
@@ -34,9 +40,11 @@ pub struct Tx {
     /// The ids that are next, by type.
     ids: HashMap<&'static str, Ids>,
     /// How many ids were given out since the transaction began, by type.
-    given: HashMap<&'static str, usize>,
-    /// Operations in the batch: so many ids are taken at once.
+    given: BTreeMap<&'static str, usize>,
+    /// Operations in the batch.
     operations: usize,
+    /// Operations that a batch has at most, of late.
+    usual: usize,
     /// Which rows of the totals this writer counts in.
     slot: i64,
     /// All records of resources that have few, as far as they were read.
@@ -75,6 +83,41 @@ pub enum Fate {
     OutOfOrder,
 }
 
+/// Batches of late, to tell what the next one needs beside what its operations say.
+#[derive(Debug)]
+pub struct Outlook {
+    tables: Arc<Tables>,
+    /// Ids that the last one gave out, by type.
+    given: BTreeMap<&'static str, usize>,
+    /// Its operations.
+    before: usize,
+    /// Those of the largest.
+    usual: usize,
+}
+
+impl Outlook {
+    /// What to read for so many operations. More may join: whatever is missing then, all of them
+    /// wait for, while ids that are left over are a gap. Where one comes at a time, there is none.
+    pub(crate) fn fetch<'a>(
+        &self,
+        operations: usize,
+        needs: impl Iterator<Item = &'a Needs>,
+    ) -> (Fetch, Vec<Statement>) {
+        let usual = operations.max(self.usual);
+        let expected = usual + usual / HEADROOM_PART;
+        let given = self.given.iter().filter(|_| usual > 1);
+        let ids = given.map(|(kind, given)| (*kind, (given * expected).div_ceil(self.before)));
+        Fetch::new(&self.tables, needs, &ids.collect::<Vec<_>>())
+    }
+}
+
+/// Whether nothing has to be read for these needs.
+fn has_all(work: &Work, needs: &Needs) -> bool {
+    let has_row =
+        |target: Target| !matches!(work.held((target.resource.kind, target.id)), Known::Not);
+    needs.answer.is_none() && needs.target.is_none_or(has_row)
+}
+
 impl Tx {
     pub(crate) fn new(session: Session, tables: Arc<Tables>, stir: Arc<Notify>, slot: i64) -> Self {
         Self {
@@ -86,8 +129,9 @@ impl Tx {
             fate: Fate::Good,
             locked: None,
             ids: HashMap::new(),
-            given: HashMap::new(),
+            given: BTreeMap::new(),
             operations: 1,
+            usual: 1,
             slot,
             standing: HashMap::new(),
             stir,
@@ -103,7 +147,11 @@ impl Tx {
         operations: usize,
         needs: impl Iterator<Item = &Needs>,
     ) -> Result<(), StoreError> {
-        let (mut fetch, queries) = self.fetch(operations, needs);
+        // In SQLite nothing is gained by reading together.
+        let (mut fetch, queries) = match self.session.dialect() {
+            Dialect::Sqlite => (Fetch::default(), Vec::new()),
+            Dialect::Postgres => self.outlook().fetch(operations, needs),
+        };
         self.session.begin_writing().await?;
         let tables = Arc::clone(&self.tables);
         let visit = |position: usize, row: Row<'_>| fetch.take(&tables, position, row);
@@ -112,21 +160,13 @@ impl Tx {
         self.noted(read)
     }
 
-    /// What to read for so many operations. In SQLite nothing is gained by reading together.
-    pub(crate) fn fetch<'a>(
-        &self,
-        operations: usize,
-        needs: impl Iterator<Item = &'a Needs>,
-    ) -> (Fetch, Vec<Statement>) {
-        if self.session.dialect() == Dialect::Sqlite {
-            return (Fetch::default(), Vec::new());
-        }
-        // A batch is like the one before, more or less; where one comes at a time, no id is wasted.
+    /// What the operations so far tell of those that come next.
+    fn outlook(&mut self) -> Outlook {
         let before = self.operations;
-        let expected = operations.max(before);
-        let given = self.given.iter().filter(|_| before > 1 && operations > 1);
-        let ids = given.map(|(kind, given)| (*kind, (given * expected).div_ceil(before)));
-        Fetch::new(&self.tables, needs, &ids.collect::<Vec<_>>())
+        // Down to one at last.
+        self.usual = before.max(self.usual - self.usual.div_ceil(USUAL_PART));
+        let (tables, given) = (Arc::clone(&self.tables), self.given.clone());
+        Outlook { tables, given, before, usual: self.usual }
     }
 
     /// From here on, operations run in the transaction that was begun last.
@@ -141,11 +181,6 @@ impl Tx {
         self.expect(operations);
     }
 
-    /// Whether the database is at the other end of a connection.
-    pub(crate) fn is_remote(&self) -> bool {
-        self.session.dialect() == Dialect::Postgres
-    }
-
     /// So many operations are going to run.
     pub(crate) fn expect(&mut self, operations: usize) {
         self.operations = operations;
@@ -155,52 +190,55 @@ impl Tx {
 
     /// Whether an operation that needs this has nothing to wait for.
     pub(crate) fn has(&self, needs: &Needs) -> bool {
-        let has_row = |target: Target| {
-            !matches!(self.work.held((target.resource.kind, target.id)), Known::Not)
-        };
-        self.session.dialect() == Dialect::Sqlite
-            || (needs.answer.is_none() && needs.target.is_none_or(has_row))
+        self.session.dialect() == Dialect::Sqlite || has_all(&self.work, needs)
     }
 
-    /// Writes what was decided, and commits.
-    pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
-        let statements = self.last_statements()?;
-        self.session.commit(statements).await?;
-        self.tell_stir();
-        Ok(())
-    }
-
-    /// As [`Self::commit`], and begins the transaction for the next operations before the answer
-    /// to this one is there. When it is, `committed` is called. Says whether the next has begun.
+    /// Writes what was decided, and commits. Begins the transaction for the next operations before
+    /// the answer to this one is there, if `next` ends before that: it is told what to expect, and
+    /// which needs are rows of this transaction; it says how many operations there are, and what to
+    /// read for them. When the answer is there, `committed` is called. Says for how many operations
+    /// the next transaction has begun.
     pub(crate) async fn commit_and_begin(
         &mut self,
-        operations: usize,
-        (mut fetch, queries): (Fetch, Vec<Statement>),
+        next: impl AsyncFnOnce(Outlook, &dyn Fn(&Needs) -> bool) -> (usize, Fetch, Vec<Statement>),
         committed: impl FnOnce(),
-    ) -> Result<bool, StoreError> {
+    ) -> Result<usize, StoreError> {
         let statements = self.last_statements()?;
-        let tables = Arc::clone(&self.tables);
-        let visit = |position: usize, row: Row<'_>| fetch.take(&tables, position, row);
-        let begun = self.session.commit_and_begin(statements, committed, &queries, visit).await?;
-        self.tell_stir();
-        if begun.is_ok() {
-            self.open(false, operations, fetch);
-        } else {
-            // It fails only where the session is lost, too; what was committed stays so.
-            let _ = self.rollback().await;
+        let (outlook, tables) = (self.outlook(), Arc::clone(&self.tables));
+        let is_stirring = std::mem::take(&mut self.is_stirring);
+        let (session, work, stir) = (&self.session, &self.work, &self.stir);
+        let committed = || {
+            if is_stirring {
+                stir.notify_one();
+            }
+            committed();
+        };
+        let next = async {
+            let has = |needs: &Needs| has_all(work, needs);
+            let (operations, fetch, queries) = next(outlook, &has).await;
+            ((operations, fetch), queries)
+        };
+        let visit = |(_, fetch): &mut (usize, Fetch), position: usize, row: Row<'_>| {
+            fetch.take(&tables, position, row)
+        };
+        let begun = session.commit_and_begin(statements, next, committed, visit).await?;
+        match begun {
+            Some(((operations, fetch), Ok(()))) => {
+                self.open(false, operations, fetch);
+                Ok(operations)
+            }
+            Some((_, Err(_))) => {
+                // It fails only where the session is lost, too; what was committed stays so.
+                let _ = self.rollback().await;
+                Ok(0)
+            }
+            None => Ok(0),
         }
-        Ok(begun.is_ok())
     }
 
     /// Notes that the commit puts something into a line of deliveries.
     pub(crate) fn stir(&mut self) {
         self.is_stirring = true;
-    }
-
-    fn tell_stir(&mut self) {
-        if std::mem::take(&mut self.is_stirring) {
-            self.stir.notify_one();
-        }
     }
 
     /// Forgets what was read of all records of a resource, one of which changes.
@@ -477,16 +515,40 @@ impl Tx {
                     let last = self.read_one(&table.last_id, &[], |row| row.int(0)).await?;
                     Ids { next: last.unwrap_or_default() + 1, end: i64::MAX }
                 }
-                Dialect::Postgres => {
-                    let Statement { sql, params, .. } = take_ids(&[(table, self.operations)]);
-                    Ids::taken(&self.read_keys(&sql, &params).await?)
-                }
+                Dialect::Postgres => self.take_ids(table).await?,
             },
         };
         let id = ids.next;
         ids.next += 1;
         self.ids.insert(kind, ids);
         Ok(id)
+    }
+
+    /// Ids of this table, and of those that ran out with it or are about to.
+    async fn take_ids(&mut self, table: &Table) -> Result<Ids, StoreError> {
+        let tables = Arc::clone(&self.tables);
+        let wanted: Vec<(&Table, usize)> = match self.operations {
+            // One id that is not needed would be a gap.
+            1 => vec![(table, 1)],
+            many => {
+                let count = |(kind, given): (&&str, &usize)| (tables.named(kind), many.max(*given));
+                self.given.iter().map(count).collect()
+            }
+        };
+        let Statement { sql, params, .. } = take_ids(&wanted);
+        let mut taken = vec![Vec::new(); wanted.len()];
+        let read = self.session.read(&sql, &params, |row| {
+            for (column, ids) in taken.iter_mut().enumerate() {
+                ids.extend(row.optional_int(column)?);
+            }
+            Ok(())
+        });
+        let read = read.await;
+        self.noted(read)?;
+        for ((table, _), ids) in wanted.iter().zip(&taken) {
+            self.ids.insert(table.resource.kind, Ids::taken(ids));
+        }
+        self.ids.get(table.resource.kind).copied().ok_or(StoreError::Closed)
     }
 
     /// Gives no id out that is in the table already, or below one that is.

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jsonapi::{Record, Value};
 
 use crate::first_answers::{FirstAnswer, Kept};
-use crate::session::{Dialect, Statement};
+use crate::session::Dialect;
+use crate::statement::Statement;
 use crate::table::Tables;
 use crate::writing::Writing;
 

@@ -3,7 +3,8 @@
 
 use jsonapi::{Record, Value};
 
-use crate::session::{Dialect, Statement};
+use crate::session::Dialect;
+use crate::statement::Statement;
 use crate::table::{LIST_MEMBERS, Table, insert_rows};
 
 /// Statements in the making.
@@ -64,10 +65,7 @@ impl<'a> Writing<'a> {
             self.deletes.push(Statement::new(table.delete.clone(), vec![id]));
             return;
         };
-        let (before, after) = (row(before.clone()), row(after.clone()));
-        let differ = before.zip(after).enumerate().filter(|(_, (before, after))| before != after);
-        let (columns, values): (Vec<usize>, Vec<Value>) =
-            differ.map(|(column, (_, after))| (column, after)).unzip();
+        let (columns, values) = differing(before, after);
         if columns.is_empty() {
             return;
         }
@@ -103,15 +101,23 @@ impl<'a> Writing<'a> {
     /// and changed parents first.
     pub fn finish(mut self) -> Vec<Statement> {
         let mut statements = self.inserts;
-        for Updates { table, columns, rows } in self.updates {
+        let is_usual = self.updates.len() < 2;
+        let mut updates = self.updates.into_iter().flat_map(|Updates { table, columns, rows }| {
             let width = 1 + columns.len();
             if self.dialect == Dialect::Postgres && rows.len() > width {
-                statements.push(Statement::of_rows(table.update_rows(&columns), width, rows));
+                vec![Statement::of_rows(table.update_rows(&columns), width, rows)]
             } else {
                 let one = |row: &[Value]| Statement::new(table.update(&columns), row.to_vec());
-                statements.extend(rows.chunks(width).map(one));
+                rows.chunks(width).map(one).collect()
             }
+        });
+        if self.dialect == Dialect::Postgres {
+            // Of each statement, PostgreSQL keeps a plan: not of every mixture of updates.
+            let together = if is_usual { updates.by_ref().collect() } else { Vec::new() };
+            statements.extend(together);
+            statements = Statement::together(statements).into_iter().collect();
         }
+        statements.extend(updates);
         statements.append(&mut self.left);
         statements.extend(joined(self.dialect, self.joined));
         statements.extend(self.deletes.into_iter().rev());
@@ -134,6 +140,13 @@ fn joined(dialect: Dialect, rows: Vec<Value>) -> Vec<Statement> {
             vec![Statement::of_rows(sql, width, rows)]
         }
     }
+}
+
+/// The columns, counted from the id, in which a record differs from what it was, and their values.
+pub fn differing(before: &Record, after: &Record) -> (Vec<usize>, Vec<Value>) {
+    let (before, after) = (row(before.clone()), row(after.clone()));
+    let differ = before.zip(after).enumerate().filter(|(_, (before, after))| before != after);
+    differ.map(|(column, (_, after))| (column, after)).unzip()
 }
 
 /// Id, values and links, in the order of a table's columns.

@@ -28,25 +28,26 @@ async fn join(store: &Store, line: &'static str, target: &'static str, secs: i64
 }
 
 async fn due(store: &Store, target: &str, secs: i64) -> Vec<String> {
-    let due = store.due_lines(target, at(secs), 100).await.unwrap();
-    due.into_iter().map(|line| line.name).collect()
+    store.due_lines(target, at(secs), 100).await.unwrap()
 }
 
 async fn claim(store: &Store, target: &str, holder: &'static str, secs: i64) -> Vec<Line> {
-    let due = store.due_lines(target, at(secs), 100).await.unwrap();
-    claim_these(store, due, holder, secs).await
+    let due = due(store, target, secs).await;
+    claim_these(store, target, due, holder, secs).await
 }
 
 async fn claim_these(
     store: &Store,
-    lines: Vec<Line>,
+    target: &str,
+    names: Vec<String>,
     holder: &'static str,
     secs: i64,
 ) -> Vec<Line> {
     let until = at(secs) + SignedDuration::from_secs(60);
-    let claimed: Result<_, StoreError> =
-        store.write(async move |tx| tx.claim_lines(&lines, holder, at(secs), until).await).await;
-    claimed.unwrap()
+    let claimed: Result<(), StoreError> =
+        store.write(async move |tx| tx.claim_lines(&names, holder, at(secs), until).await).await;
+    claimed.unwrap();
+    store.claimed_lines(target, holder, until).await.unwrap()
 }
 
 async fn leave(store: &Store, line: &Line, holder: &'static str, left: Left, secs: i64) {
@@ -62,10 +63,10 @@ async fn a_line_is_claimed_by_one_holder_until_its_end() {
     join(&store, "a", "hook 1", 0).await;
     join(&store, "b", "hook 1", 5).await;
     assert_eq!(due(&store, "hook 1", 1).await, ["a"]);
-    let seen_by_both = store.due_lines("hook 1", at(10), 100).await.unwrap();
+    let seen_by_both = due(&store, "hook 1", 10).await;
     assert_eq!(seen_by_both.len(), 2);
-    let first = claim_these(&store, seen_by_both.clone(), "one", 10).await;
-    let second = claim_these(&store, seen_by_both, "two", 10).await;
+    let first = claim_these(&store, "hook 1", seen_by_both.clone(), "one", 10).await;
+    let second = claim_these(&store, "hook 1", seen_by_both, "two", 10).await;
     assert_eq!((first.len(), second.len()), (2, 0));
     assert!(due(&store, "hook 1", 69).await.is_empty());
     // The holder is gone: another one takes over, and the first has nothing to leave any more.

@@ -8,7 +8,7 @@ use jsonapi::{
     Api, Base, Filter, Include, Listing, Page, Params, Query, Record, Resource, Scope, Sort,
     Target, Test, Value, boolean, integer, json, text, timestamp, to_one, write_collection,
 };
-use store::{OpenError, Reading, Store, StoreError};
+use store::{OpenError, Reading, Store, StoreError, Tx};
 use testbed::TestDatabase;
 
 static CONTRACTORS: Resource = Resource {
@@ -92,6 +92,29 @@ async fn names(store: &Store) -> Vec<String> {
     assert_eq!(listing.total, listing.records.len() as u64);
     let name = |record: &Record| record.values[0].as_text().unwrap().to_owned();
     listing.records.iter().map(name).collect()
+}
+
+#[tokio::test]
+async fn a_guarded_change_is_made_only_where_the_guard_is_as_it_was() {
+    let (_database, store) = open().await;
+    let read = add(&store, "as read").await.unwrap();
+    let changed = |name: &'static str, enabled| {
+        let mut after = read.clone();
+        CONTRACTORS.set(&mut after, "name", Value::text(name));
+        CONTRACTORS.set(&mut after, "enabled", Value::Bool(enabled));
+        after
+    };
+    let change = async |after: Record| {
+        let read = read.clone();
+        let operation = async move |tx: &mut Tx| {
+            tx.update_if_still(&CONTRACTORS, "enabled", &read, &after).await
+        };
+        store.write::<_, StoreError, _>(operation).await.unwrap();
+        names(&store).await
+    };
+    assert_eq!(change(read.clone()).await, ["as read"]);
+    assert_eq!(change(changed("first", false)).await, ["first"]);
+    assert_eq!(change(changed("second", false)).await, ["first"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! What is asked of PostgreSQL together is answered however much it is: the answer to one question
-//! does not come before that to the one before has been read.
+//! does not come before that to the one before has been read. Who comes during a commit sees what
+//! it has written, and a crowd leaves gaps between ids, but only for a while.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -102,4 +103,67 @@ async fn many_large_records_of_several_types_are_found_at_once() {
         }
     }
     all(&store, looks).await;
+}
+
+/// A new contact; returns its id.
+async fn made(store: &Store) -> Result<i64, StoreError> {
+    let made = async |tx: &mut store::Tx| {
+        tx.insert(&CONTACTS, vec![Value::text("a@b"), Value::Null], Vec::new()).await
+    };
+    Ok(store.write::<_, StoreError, _>(made).await?.key())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_during_a_commit_for_the_same_record_builds_on_it() {
+    const CALLERS: usize = 32;
+    const CHANGES: usize = 40;
+    let (database, store) = open().await;
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let store = Arc::clone(&store);
+        callers.spawn(async move {
+            for change in 0..CHANGES {
+                // Now and then another record, which is not at hand.
+                let id = if (caller + change) % 10 == 0 { 2 } else { 1 };
+                let needs =
+                    Needs { target: Some(Target { resource: &CONTACTS, id }), ..Needs::default() };
+                let count = async move |tx: &mut store::Tx| {
+                    let record = tx.find(&CONTACTS, id).await?.ok_or(StoreError::Closed)?;
+                    let before: usize =
+                        record.values[1].as_text().map_or(0, |n| n.parse().unwrap());
+                    let mut changed = record.clone();
+                    changed.values[1] = Value::text((before + 1).to_string());
+                    tx.update(&CONTACTS, &record, &changed).await?;
+                    tx.insert(&CONTACTS, vec![Value::text("counted"), Value::Null], vec![]).await?;
+                    Ok::<_, StoreError>(())
+                };
+                store.write_with(needs, count).await?;
+            }
+            Ok(())
+        });
+    }
+    all(&store, callers).await;
+    let changes = i64::try_from(CALLERS * CHANGES).unwrap();
+    let counted = "SELECT sum(notes::bigint)::bigint FROM contacts WHERE id IN (1, 2)";
+    assert_eq!(database.value::<i64>(counted), changes);
+    let made = "SELECT count(*) FROM contacts WHERE email = 'counted'";
+    assert_eq!(database.value::<i64>(made), changes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_leaves_gaps_between_ids_for_a_while() {
+    let (_database, store) = open().await;
+    let mut crowd = JoinSet::new();
+    for _ in 0..200 {
+        let store = Arc::clone(&store);
+        crowd.spawn(async move { made(&store).await.map(|_| ()) });
+    }
+    all(&store, crowd).await;
+    for _ in 0..100 {
+        made(&store).await.unwrap();
+    }
+    let first = made(&store).await.unwrap();
+    for next in first + 1..first + 10 {
+        assert_eq!(made(&store).await.unwrap(), next);
+    }
 }

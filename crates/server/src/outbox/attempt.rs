@@ -94,36 +94,53 @@ pub fn backoff(failures: i64, chance: u32, now: Timestamp) -> Timestamp {
 /// When a statement fails.
 pub async fn mark(tx: &mut Tx, attempt: &Attempt, now: Timestamp) -> Result<(), StoreError> {
     for delivery in &attempt.deliveries {
+        if attempt.outcome == Outcome::Delivered {
+            let after = tried(delivery, attempt, DELIVERED, None, now);
+            tx.update_if_still(&DELIVERIES, "state", delivery, &after).await?;
+            continue;
+        }
         let Some(before) = tx.find(&DELIVERIES, delivery.key()).await? else { continue };
         if DELIVERIES.value(&before, "state").as_text() != Some(PENDING) {
             // Another node has delivered it meanwhile.
             continue;
         }
         let (state, error) = judge(&attempt.outcome, &before, now);
-        let mut after = before.clone();
-        let text = |text: Option<&str>| text.map_or(Value::Null, Value::text);
-        let attempts = DELIVERIES.value(&before, "attempts").as_int().unwrap_or_default();
-        let took = i64::try_from(attempt.took.as_millis()).unwrap_or(i64::MAX);
-        let request = attempt.request.clone().map_or(Value::Null, Value::Json);
-        let is_tried = state != SUPPRESSED;
-        for (name, value) in [
-            ("state", Value::text(state)),
-            ("attempts", Value::Int(attempts + i64::from(is_tried))),
-            ("attempted-at", if is_tried { Value::Time(now) } else { Value::Null }),
-            ("request", request),
-            ("response-status", attempt.status.map_or(Value::Null, Value::Int)),
-            ("response-body", text(attempt.response.as_deref())),
-            ("duration-ms", if is_tried { Value::Int(took) } else { Value::Null }),
-            ("error", error.map_or(Value::Null, |error| Value::text(cut(error)))),
-        ] {
-            DELIVERIES.set(&mut after, name, value);
-        }
+        let after = tried(&before, attempt, state, error, now);
         tx.update(&DELIVERIES, &before, &after).await?;
         if state == DEAD {
             tell_of_death(tx, &after, now).await?;
         }
     }
     Ok(())
+}
+
+/// A delivery after an attempt that left it in this state.
+fn tried(
+    before: &Record,
+    attempt: &Attempt,
+    state: &str,
+    error: Option<&str>,
+    now: Timestamp,
+) -> Record {
+    let mut after = before.clone();
+    let text = |text: Option<&str>| text.map_or(Value::Null, Value::text);
+    let attempts = DELIVERIES.value(before, "attempts").as_int().unwrap_or_default();
+    let took = i64::try_from(attempt.took.as_millis()).unwrap_or(i64::MAX);
+    let request = attempt.request.clone().map_or(Value::Null, Value::Json);
+    let is_tried = state != SUPPRESSED;
+    for (name, value) in [
+        ("state", Value::text(state)),
+        ("attempts", Value::Int(attempts + i64::from(is_tried))),
+        ("attempted-at", if is_tried { Value::Time(now) } else { Value::Null }),
+        ("request", request),
+        ("response-status", attempt.status.map_or(Value::Null, Value::Int)),
+        ("response-body", text(attempt.response.as_deref())),
+        ("duration-ms", if is_tried { Value::Int(took) } else { Value::Null }),
+        ("error", error.map_or(Value::Null, |error| Value::text(cut(error)))),
+    ] {
+        DELIVERIES.set(&mut after, name, value);
+    }
+    after
 }
 
 /// The state after an attempt, and the error.

@@ -66,6 +66,9 @@ pub struct Tried {
 impl Tried {
     /// What [`Self::write`] is going to ask for.
     pub fn needs(&self) -> Needs {
+        if self.attempt.outcome == Outcome::Delivered {
+            return Needs::default();
+        }
         let delivery = self.attempt.deliveries.first().map(Record::key);
         let target = delivery.map(|id| Target { resource: &DELIVERIES, id });
         Needs { target, answer: None }

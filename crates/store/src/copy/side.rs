@@ -18,8 +18,9 @@ use crate::mark::MARK;
 use crate::migrations;
 use crate::postgres::column::Param;
 use crate::postgres::connect::{Asked, Server};
-use crate::session::{Dialect, Row, Session, Statement};
+use crate::session::{Dialect, Row, Session};
 use crate::sqlite::connection;
+use crate::statement::Statement;
 
 /// Memory that the rows of one slice may take, in bytes, but for its last row.
 const SLICE_BYTES_MAX: usize = 4 << 20;
