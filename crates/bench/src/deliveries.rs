@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::client::{self, Load};
 use crate::database::Home;
-use crate::figures::Deliveries;
+use crate::figures::{Deliveries, middle};
 use crate::fill;
 use crate::scenarios::{PAID_ACCOUNTS, Request, SCENARIOS, SPREAD_PAYMENTS};
 use crate::server::ServerProcess;
@@ -24,7 +24,7 @@ const EVENTS_PER_SEC: u32 = 1_000;
 /// Times that payments are measured without and with events. An even number: every other round goes
 /// backwards, because payments get slower as the database grows. Many and short, because the machine
 /// is not as fast at all times.
-const ROUNDS: usize = 24;
+const ROUNDS: usize = 40;
 /// How long payments are measured each time, at most.
 const TURN_MAX: Duration = Duration::from_secs(1);
 /// How long what was made last may take to arrive.
@@ -75,13 +75,6 @@ pub async fn measure(
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
     let per_sec = received.load(Ordering::Relaxed) as f64 / made_secs;
     Ok(Some(Deliveries { per_sec, of_alone, of_made }))
-}
-
-/// The one in the middle: a round in which the machine was busy otherwise does not move it.
-fn middle(ratios: impl Iterator<Item = f64>) -> f64 {
-    let mut ratios: Vec<f64> = ratios.collect();
-    ratios.sort_by(f64::total_cmp);
-    ratios.get(ratios.len() / 2).copied().unwrap_or_default()
 }
 
 fn switch(is_active: bool) -> String {

@@ -45,12 +45,32 @@ pub struct Report {
     pub measurements: Vec<Measurement>,
     /// Accounts, and the most memory that a server held with them.
     pub peak_memory_mib: Vec<(u64, u64)>,
+    /// Scenarios that were measured in turns with what PostgreSQL does by itself.
+    pub turns: Vec<Turns>,
     /// What the journal does without HTTP.
     pub journal: Option<Journal>,
     /// What webhooks take.
     pub deliveries: Option<Deliveries>,
     /// How long the console's pages take.
     pub views: Vec<View>,
+}
+
+/// A scenario of PostgreSQL with as many connections as its limit has clients.
+#[derive(Clone, Copy)]
+pub struct Turns {
+    /// What was asked.
+    pub scenario: Scenario,
+    /// Accounts in the database when the round began.
+    pub accounts: u64,
+    /// The rate as a part of pgbench's, in the middle of all turns.
+    pub ratio: f64,
+}
+
+/// The one in the middle: a turn in which the machine was busy otherwise does not move it.
+pub fn middle(ratios: impl Iterator<Item = f64>) -> f64 {
+    let mut ratios: Vec<f64> = ratios.collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios.get(ratios.len() / 2).copied().unwrap_or_default()
 }
 
 /// A page of the console.
@@ -109,6 +129,7 @@ impl Report {
             limits,
             measurements: Vec::new(),
             peak_memory_mib: Vec::new(),
+            turns: Vec::new(),
             journal: None,
             deliveries: None,
             views: Vec::new(),

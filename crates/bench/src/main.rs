@@ -20,8 +20,10 @@ mod pgbench;
 mod report;
 mod scenarios;
 mod server;
+mod turns;
 
 use std::path::PathBuf;
+use std::thread::{available_parallelism, yield_now};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -34,6 +36,7 @@ use figures::{Limits, Report};
 use pgbench::Rates;
 use scenarios::{CREATE, GET_ONE, SCENARIOS, SPREAD_PAYMENTS};
 use server::ServerProcess;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Accounts of the round that only `--large` asks for.
@@ -102,17 +105,27 @@ enum Role {
 /// What `--only` calls the console's pages.
 const CONSOLE: &str = "console";
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    if let Some(Role::Serve { url, events }) = arguments.role {
-        return server::serve(&url, events).await;
+    if let Some(Role::Serve { url, events }) = &arguments.role {
+        return tollkeeper::runtime::build()?.block_on(server::serve(url, *events));
     }
+    // What measures should cost little: it has few threads, which let others go first before they wait.
+    let processors = available_parallelism()?.get();
+    Builder::new_multi_thread()
+        .worker_threads(processors.div_ceil(4))
+        .enable_all()
+        .on_thread_park(yield_now)
+        .build()?
+        .block_on(measure(&arguments))
+}
+
+async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     // What is dropped takes servers, clusters and databases with it.
     tokio::select! {
-        measured = measure_all(&arguments) => measured,
+        measured = measure_all(arguments) => measured,
         _ = interrupt.recv() => bail!("interrupted"),
         _ = terminate.recv() => bail!("terminated"),
     }
@@ -220,6 +233,9 @@ async fn measure_round(
             measure(Load { scenario, accounts, connections, nodes: &[&node] }).await?;
         }
     }
+    let compared =
+        chosen.clone().filter(|scenario| arguments.connections.contains(&scenario.limit.clients()));
+    let turns = turns::measure(&database, &node, (accounts, time), compared).await?;
     let views = if CONSOLE.contains(&arguments.only) {
         console::measure(&node, accounts).await?
     } else {
@@ -237,6 +253,7 @@ async fn measure_round(
     for node in nodes {
         report.peak_memory_mib.push((accounts, node.peak_memory_mib()?));
     }
+    report.turns.extend(turns);
     report.views.extend(views);
     Ok(())
 }

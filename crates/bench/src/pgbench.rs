@@ -18,15 +18,12 @@ pub enum Limit {
     HotUpdate,
 }
 
-/// Transactions per second of each [`Limit`].
+/// Transactions per second of each [`Limit`], with its [`Limit::clients`].
 #[derive(Clone, Copy, Debug)]
 pub struct Rates {
-    /// Of 8 clients.
-    pub select: f64,
-    /// Of 32 clients.
-    pub insert: f64,
-    /// Of 32 clients.
-    pub hot_update: f64,
+    select: f64,
+    insert: f64,
+    hot_update: f64,
 }
 
 /// Clients that read.
@@ -39,6 +36,40 @@ const HOT_UPDATE: &str = "UPDATE accounts SET balance = balance + 1 WHERE id = 1
 /// What `POST create` of the founding document leaves in the database.
 const INSERT: &str = include_str!("../pgbench/insert.sql");
 
+impl Limit {
+    fn script(self) -> &'static str {
+        match self {
+            Self::Select => SELECT,
+            Self::Insert => INSERT,
+            Self::HotUpdate => HOT_UPDATE,
+        }
+    }
+
+    /// Clients that it is set with.
+    pub fn clients(self) -> usize {
+        match self {
+            Self::Select => SELECT_CLIENTS,
+            Self::Insert | Self::HotUpdate => WRITE_CLIENTS,
+        }
+    }
+
+    /// Transactions per second, for so many seconds, on a database with so many accounts.
+    pub async fn per_sec(
+        self,
+        cluster: &Cluster,
+        database: &str,
+        accounts: u64,
+        seconds: f64,
+    ) -> anyhow::Result<f64> {
+        let (clients, secs) = (self.clients(), seconds.round().max(1.0));
+        let mut pgbench = cluster.program("pgbench");
+        pgbench.args(["--no-vacuum", "--protocol=prepared", "--file=-", "--jobs=2"]);
+        pgbench.arg(format!("--client={clients}")).arg(format!("--time={secs}"));
+        pgbench.arg(format!("--define=accounts={accounts}")).arg(database);
+        tps(&run(pgbench, self.script()).await?)
+    }
+}
+
 impl Rates {
     /// Measures all of them, each for so many seconds, on a database with so many accounts.
     pub async fn measure(
@@ -47,18 +78,11 @@ impl Rates {
         accounts: u64,
         seconds: f64,
     ) -> anyhow::Result<Self> {
-        let secs = seconds.round().max(1.0);
-        let rate = async |script, clients: usize| {
-            let mut pgbench = cluster.program("pgbench");
-            pgbench.args(["--no-vacuum", "--protocol=prepared", "--file=-", "--jobs=2"]);
-            pgbench.arg(format!("--client={clients}")).arg(format!("--time={secs}"));
-            pgbench.arg(format!("--define=accounts={accounts}")).arg(database);
-            tps(&run(pgbench, script).await?)
-        };
+        let rate = async |limit: Limit| limit.per_sec(cluster, database, accounts, seconds).await;
         Ok(Self {
-            select: rate(SELECT, SELECT_CLIENTS).await?,
-            insert: rate(INSERT, WRITE_CLIENTS).await?,
-            hot_update: rate(HOT_UPDATE, WRITE_CLIENTS).await?,
+            select: rate(Limit::Select).await?,
+            insert: rate(Limit::Insert).await?,
+            hot_update: rate(Limit::HotUpdate).await?,
         })
     }
 

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use crate::cpu::micros_each;
 use crate::figures::{
-    Deliveries, Journal, Limits, Measurement, Report, STATEMENT_ENTRIES, Streamed, View,
+    Deliveries, Journal, Limits, Measurement, Report, STATEMENT_ENTRIES, Streamed, Turns, View,
 };
 use crate::goals;
+use crate::pgbench::Limit;
 use crate::scenarios::{CONSTANT, SCENARIOS, Scenario};
 
 impl Report {
@@ -86,6 +87,13 @@ impl Report {
                     println!("P (pgbench) with {accounts} accounts: {rates}");
                 }
             }
+        }
+        for Turns { scenario, accounts, ratio } in &self.turns {
+            let (name, connections) = (scenario.name, scenario.limit.clients());
+            println!(
+                "{name} with {accounts} accounts and {connections} connections, in turns with \
+                 pgbench: {ratio:.2} of P"
+            );
         }
         if let Some(Journal { entries, posted_per_sec, verified_per_sec, statement }) = self.journal
         {
@@ -202,6 +210,11 @@ impl Report {
             "console": views,
             "goals": goals,
         });
+        self.add_limits(&mut figures);
+        figures
+    }
+
+    fn add_limits(&self, figures: &mut Value) {
         match &self.limits {
             Limits::Sqlite(rounds) => {
                 let rounds = rounds.iter().map(|(accounts, inserts_per_sec)| {
@@ -213,15 +226,23 @@ impl Report {
                 let rounds = rounds.iter().map(|(accounts, rates)| {
                     json!({
                         "accounts": accounts,
-                        "selects_per_sec": rates.select,
-                        "inserts_per_sec": rates.insert,
-                        "hot_updates_per_sec": rates.hot_update,
+                        "selects_per_sec": rates.of(Limit::Select),
+                        "inserts_per_sec": rates.of(Limit::Insert),
+                        "hot_updates_per_sec": rates.of(Limit::HotUpdate),
                     })
                 });
                 figures["pgbench"] = rounds.collect();
+                let turns = self.turns.iter().map(|turns| {
+                    json!({
+                        "scenario": turns.scenario.name,
+                        "accounts": turns.accounts,
+                        "connections": turns.scenario.limit.clients(),
+                        "ratio_to_pgbench": turns.ratio,
+                    })
+                });
+                figures["turns_with_pgbench"] = turns.collect();
             }
         }
-        figures
     }
 }
 

@@ -35,7 +35,7 @@ fn left_in(folder: &Path) -> Vec<String> {
 fn a_run_measures_both_databases_and_leaves_nothing_behind() {
     let (folder, results) = (folder(), tempfile::tempdir().unwrap());
     let out = results.path().join("bench.json");
-    let arguments = ["--database=both", "--accounts=10000", "--connections=64", "--out"];
+    let arguments = ["--database=both", "--accounts=10000", "--connections=8,64", "--out"];
     let run = bench(folder.path(), &arguments).arg(&out).output().unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     assert_eq!(left_in(folder.path()), Vec::<String>::new());
@@ -48,17 +48,20 @@ fn a_run_measures_both_databases_and_leaves_nothing_behind() {
         let answered = measured.filter(|one| one["requests_per_sec"].as_f64().unwrap() > 0.0);
         answered.map(|one| one["scenario"].to_string()).collect::<Vec<_>>()
     };
-    assert_eq!(scenarios(&sqlite, 1).len(), 9);
+    assert_eq!(scenarios(&sqlite, 1).len(), 2 * 9);
     assert_eq!(scenarios(postgres, 1), scenarios(&sqlite, 1));
     assert_eq!(scenarios(postgres, 2).len(), 3);
     for rate in ["selects_per_sec", "inserts_per_sec", "hot_updates_per_sec"] {
         assert!(postgres["pgbench"][0][rate].as_f64().unwrap() > 0.0, "{rate}");
     }
-    // Without those of 8 and 32 connections, and of journals.
+    let turns = postgres["turns_with_pgbench"].as_array().unwrap();
+    assert_eq!(turns.len(), 1);
+    assert!(turns[0]["ratio_to_pgbench"].as_f64().unwrap() > 0.0);
+    // Without those of 32 connections, and of journals.
     assert_eq!(sqlite["goals"].as_array().unwrap().len(), 10);
     let views = sqlite["console"].as_array().unwrap();
     assert!(views.len() > 10 && views.iter().all(|view| view["p95_secs"].as_f64() > Some(0.0)));
-    assert_eq!(postgres["goals"].as_array().unwrap().len(), 10);
+    assert_eq!(postgres["goals"].as_array().unwrap().len(), 11);
     for figures in [&sqlite, postgres] {
         assert!(figures["deliveries"]["events_per_sec"].as_f64().unwrap() > 0.0, "{figures}");
     }

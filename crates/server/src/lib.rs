@@ -46,6 +46,7 @@ pub mod progress;
 pub mod reply;
 pub mod rest;
 pub mod router;
+pub mod runtime;
 pub mod secrets;
 pub mod services;
 pub mod sign_in;

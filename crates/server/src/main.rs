@@ -5,14 +5,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use tokio::runtime::Builder;
 use tollkeeper::cli::{Cli, Command, ConfigCommand};
 use tollkeeper::config::Config;
-use tollkeeper::{commands, copy, openapi};
+use tollkeeper::{commands, copy, openapi, runtime};
 use tracing_subscriber::EnvFilter;
 
-/// Threads for long lists, password checks and large compressions.
-const BLOCKING_THREADS_MAX: usize = 16;
 /// How long work that was left behind may take to end with the process.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
 /// A command that cannot start, or had to stop, exits with this.
@@ -42,10 +39,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();
-    let runtime = Builder::new_multi_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .build()?;
+    let runtime = runtime::build()?;
     let ended = runtime.block_on(async {
         match command {
             Command::Serve { demo } => commands::serve(config, demo).await?,
