@@ -170,7 +170,8 @@ struct OneLine {
     line: Line,
 }
 
-/// One thing that a record has: to be changed in its place, changed, or as it is.
+/// One thing that a record has: to be changed in its place, changed, or as it is. Who sends it
+/// without a script gets a whole page: the record, or its form.
 ///
 /// # Errors
 /// What the API refuses, unless it can be said at the field.
@@ -194,6 +195,21 @@ pub async fn field(visit: &Visit, resource: &'static Resource, id: &str, name: &
         let document = document(resource, visit, Meant::Changed(record));
         let target = format!("/{}/{id}", resource.kind);
         let answer = visit.send(Method::PATCH, &target, Some(&document), &[]).await;
+        if !visit.is_fragment {
+            if answer.status.is_success() {
+                return Ok(see_other(&target));
+            }
+            let now = visit.get(&target).await?;
+            let (record, tag) = (now.json(), entity_tag(&now.body));
+            let fields = fields(resource, true, |each| {
+                if each == name {
+                    entered(visit, each)
+                } else {
+                    typed(resource, &record["data"], each)
+                }
+            });
+            return refused(visit, resource, Write::Update(id), fields, answer, String::new(), tag);
+        }
         if answer.status.is_success() {
             let after = whole(visit, resource, id).await?;
             let changed = OneLine { line: line(resource, &after, &member) };

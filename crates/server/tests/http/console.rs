@@ -197,9 +197,18 @@ impl Desk {
 
     /// Sends a form as it is.
     pub async fn submit(&self, form: &Form) -> Reply {
+        self.submit_with(form, &[]).await
+    }
+
+    /// As htmx sends it.
+    pub async fn submit_as_fragment(&self, form: &Form) -> Reply {
+        self.submit_with(form, &[("hx-request", "true")]).await
+    }
+
+    async fn submit_with(&self, form: &Form, headers: &[(&str, &str)]) -> Reply {
         let fields: Vec<(&str, &str)> =
             form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        self.send("POST", &form.action, &[], Some(&fields)).await
+        self.send("POST", &form.action, headers, Some(&fields)).await
     }
 
     /// Waits until the server knows an operator who is new: operators are remembered for a few

@@ -188,12 +188,12 @@ async fn a_field_is_changed_in_its_place_or_says_there_what_is_wrong() {
     let place = "/accounts/1/field/max-balance";
     let form = desk.form(place, place).await;
     assert_eq!(form.value("max-balance"), "0.0");
-    let refused = desk.submit(&form.clone().with("max-balance", "-1")).await;
+    let refused = desk.submit_as_fragment(&form.clone().with("max-balance", "-1")).await;
     assert_eq!(refused.status, 422, "{}", refused.body);
     assert_eq!(said(&refused.body, "max-balance").len(), 1, "{}", refused.body);
     assert!(!refused.body.contains("<html"), "it is a part of a page");
     assert_eq!(Form::on(&refused.body, place).value("max-balance"), "-1");
-    let changed = desk.submit(&form.with("max-balance", "12.5")).await;
+    let changed = desk.submit_as_fragment(&form.with("max-balance", "12.5")).await;
     assert_eq!(changed.status, 200);
     assert!(changed.body.contains(">12.50</dd>"), "{}", changed.body);
     assert_eq!(app.attributes("/accounts/1").await["max-balance"], "12.5");
@@ -201,6 +201,29 @@ async fn a_field_is_changed_in_its_place_or_says_there_what_is_wrong() {
     for name in ["balance", "nonesuch", "journal-hash"] {
         assert_eq!(desk.get(&format!("/accounts/1/field/{name}")).await.status, 404);
     }
+}
+
+#[tokio::test]
+async fn a_field_that_is_sent_without_a_script_gets_a_whole_page() {
+    let app = app_with_accounts().await;
+    let desk = Desk::of(&app).await;
+    let form = desk.form("/accounts/1/field/max-balance", "/accounts/1/field/max-balance").await;
+    let refused = desk.submit(&form.clone().with("max-balance", "-1")).await;
+    assert_eq!(refused.status, 422, "{}", refused.body);
+    assert!(refused.body.starts_with("<!doctype html>"), "{}", refused.body);
+    assert_eq!(said(&refused.body, "max-balance").len(), 1, "{}", refused.body);
+    // The other fields are as they were, so that it can be corrected and sent.
+    let whole = Form::on(&refused.body, "/accounts/1");
+    let before = desk.form("/accounts/1/edit", "/accounts/1").await;
+    assert_eq!(whole.value("max-balance"), "-1");
+    assert_eq!(whole.value("name"), before.value("name"));
+    assert_ne!(whole.value("name"), "");
+    // And nobody's change in the meantime is overwritten with them.
+    assert_eq!(whole.value("form-tag"), before.value("form-tag"));
+    assert_ne!(whole.value("form-tag"), "");
+    let changed = desk.submit(&form.with("max-balance", "12.5")).await;
+    assert_eq!((changed.status, changed.header("location")), (303, "/accounts/1"));
+    assert_eq!(app.attributes("/accounts/1").await["max-balance"], "12.5");
 }
 
 #[tokio::test]

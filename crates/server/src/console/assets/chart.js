@@ -88,9 +88,10 @@ function draw() {
   place.dataset.points = String(told.times.length);
 }
 
+// Stays as it is when there is no answer, or somebody leaves before it comes.
 async function show(range) {
-  const answer = await fetch(`${place.dataset.source}?${new URLSearchParams(range)}`);
-  if (!answer.ok) return;
+  const answer = await fetch(`${place.dataset.source}?${new URLSearchParams(range)}`).catch(() => null);
+  if (!answer?.ok) return;
   told = await answer.json();
   draw();
 }
