@@ -9,6 +9,9 @@ if [ -z "${TOLLKEEPER_TEST_POSTGRES_URL:-}" ]; then
   exec scripts/with-postgres ./test.sh "$@"
 fi
 
+# A failed test says what and where; frames of the runtime below would bury it.
+export RUST_BACKTRACE=0
+
 step() { printf '\n== %s\n' "$*"; }
 
 step "tools"

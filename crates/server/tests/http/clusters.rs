@@ -195,6 +195,8 @@ impl Cluster {
         all.push(postmaster);
         signal("KILL", &all);
         server.wait().unwrap();
+        // A process that was killed answers on until a busy machine lets it end.
+        wait_until("all have ended", || all.iter().all(|process| has_ended(process)));
         // The memory that tells other servers to keep off outlives them all.
         if let Some(id) = file.lines().nth(6).and_then(|line| line.split_whitespace().nth(1)) {
             let ipcrm = Command::new("ipcrm").args(["-m", id]).stderr(Stdio::null()).status();
@@ -207,13 +209,20 @@ impl Cluster {
 fn children(parent: &str) -> Vec<String> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let ids = processes.filter_map(|entry| entry.file_name().into_string().ok());
-    ids.filter(|id| {
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        // Behind the name, which may hold anything: state and parent.
-        let (_, behind) = stat.rsplit_once(')').unwrap_or_default();
-        behind.split_whitespace().nth(1) == Some(parent)
-    })
-    .collect()
+    ids.filter(|id| state_and_parent(id).is_some_and(|(_, its)| its == parent)).collect()
+}
+
+/// Whether nothing is left of a process, but perhaps its parent's right to ask how it ended.
+fn has_ended(process: &str) -> bool {
+    state_and_parent(process).is_none_or(|(state, _)| matches!(&*state, "Z" | "X"))
+}
+
+fn state_and_parent(process: &str) -> Option<(String, String)> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // Behind the name, which may hold anything.
+    let (_, behind) = stat.rsplit_once(')')?;
+    let mut fields = behind.split_whitespace().map(str::to_owned);
+    Some((fields.next()?, fields.next()?))
 }
 
 impl Drop for Cluster {
