@@ -55,11 +55,16 @@ impl Session {
     /// When one fails.
     #[track_caller]
     pub fn execute(&self, sql: &str) {
+        self.try_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// Runs statements, or says why one failed.
+    pub(crate) fn try_execute(&self, sql: &str) -> Result<(), String> {
         match &self.line {
             Line::Sqlite(connection) => {
-                connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+                connection.execute_batch(sql).map_err(|error| error.to_string())
             }
-            Line::Postgres(remote) => drop(remote.ask(sql)),
+            Line::Postgres(remote) => remote.ask(sql).map(drop),
         }
     }
 
@@ -69,12 +74,11 @@ impl Session {
     /// When it fails.
     #[track_caller]
     pub fn rows(&self, sql: &str) -> Vec<Row> {
-        match &self.line {
-            Line::Sqlite(connection) => {
-                read(connection, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
-            }
+        let found = match &self.line {
+            Line::Sqlite(connection) => read(connection, sql).map_err(|error| error.to_string()),
             Line::Postgres(remote) => remote.ask(sql),
-        }
+        };
+        found.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     /// The one value of the one row that a statement finds.
@@ -139,16 +143,13 @@ impl Remote {
         Self { questions: Some(questions), thread: Some(thread) }
     }
 
-    #[track_caller]
-    fn ask(&self, sql: &str) -> Vec<Row> {
+    fn ask(&self, sql: &str) -> Result<Vec<Row>, String> {
         let (answer, answered) = channel();
         let questions = self.questions.as_ref().expect("there until dropped");
         questions.send((sql.to_owned(), answer)).expect("the thread listens");
-        answered.recv().expect("the thread answers").unwrap_or_else(|error| {
-            match error.as_db_error() {
-                Some(error) => panic!("{sql}: {error}"),
-                None => panic!("{sql}: {error:?}"),
-            }
+        answered.recv().expect("the thread answers").map_err(|error| match error.as_db_error() {
+            Some(error) => error.to_string(),
+            None => format!("{error:?}"),
         })
     }
 }

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use testbed::Kind;
-use tokio_postgres::{Client, NoTls};
+use testbed::{Kind, TestDatabase};
+use uuid::Uuid;
 
 use crate::program::{Ended, run, tollkeeper};
 use crate::support::{SECRET, TestApp};
@@ -14,71 +14,14 @@ use crate::support::{SECRET, TestApp};
 const OLD: &str = include_str!("../yeti/old.sql");
 const NEW: &str = include_str!("../yeti/new.sql");
 const FAULTS: &str = include_str!("../yeti/faults.sql");
-/// Where the cluster is that databases are made on.
-const CLUSTER: &str = "TOLLKEEPER_TEST_POSTGRES_URL";
 
-/// A database of YETI. Gone when dropped.
-struct Yeti {
-    name: String,
-    url: String,
-}
-
-fn cluster() -> String {
-    std::env::var(CLUSTER).unwrap_or_else(|_| {
-        panic!("{CLUSTER} must name a PostgreSQL to make databases on; ./test.sh starts one")
-    })
-}
-
-/// The address of another database on the cluster.
-fn url_of(database: &str) -> String {
-    let cluster = cluster();
-    let (scheme, rest) = cluster.split_once("://").expect("an address postgres://…");
-    let (rest, options) = rest.split_once('?').map_or((rest, None), |(a, b)| (a, Some(b)));
-    let authority = rest.split('/').next().unwrap();
-    let options = options.map_or(String::new(), |options| format!("?{options}"));
-    format!("{scheme}://{authority}/{database}{options}")
-}
-
-async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap_or_else(|error| {
-        panic!("{CLUSTER}: no connection to the PostgreSQL of the tests: {error:?}")
-    });
-    tokio::spawn(connection);
-    client
-}
-
-impl Yeti {
-    /// A database that these scripts make.
-    async fn of(scripts: &[&str]) -> Self {
-        let name = format!("yeti_{}", uuid::Uuid::new_v4().simple());
-        connect(&cluster()).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-        let url = url_of(&name);
-        let yeti = Self { name, url };
-        for script in scripts {
-            yeti.execute(script).await;
-        }
-        yeti
+/// A database of YETI that these scripts make.
+fn yeti_of(scripts: &[&str]) -> TestDatabase {
+    let database = TestDatabase::of(Kind::Postgres);
+    for script in scripts {
+        database.execute(script);
     }
-
-    /// Changes it.
-    async fn execute(&self, sql: &str) {
-        connect(&self.url).await.batch_execute(sql).await.unwrap();
-    }
-}
-
-impl Drop for Yeti {
-    fn drop(&mut self) {
-        let (cluster, name) = (cluster(), self.name.clone());
-        let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.unwrap().block_on(async {
-                let sql = format!("DROP DATABASE {name} WITH (FORCE)");
-                connect(&cluster).await.batch_execute(&sql).await
-            })
-        });
-        let dropped = dropped.join();
-        assert!(std::thread::panicking() || matches!(dropped, Ok(Ok(()))), "{dropped:?}");
-    }
+    database
 }
 
 impl TestApp {
@@ -96,12 +39,12 @@ impl TestApp {
     }
 
     /// Takes a database of YETI over, while the server runs.
-    async fn take_over(&self, yeti: &Yeti) -> Report {
-        Report(self.run_beside(&["import", "yeti", "--from", &yeti.url]).await)
+    async fn take_over(&self, yeti: &TestDatabase) -> Report {
+        Report(self.run_beside(&["import", "yeti", "--from", &yeti.url()]).await)
     }
 
-    async fn would_take_over(&self, yeti: &Yeti) -> Report {
-        Report(self.run_beside(&["import", "yeti", "--dry-run", "--from", &yeti.url]).await)
+    async fn would_take_over(&self, yeti: &TestDatabase) -> Report {
+        Report(self.run_beside(&["import", "yeti", "--dry-run", "--from", &yeti.url()]).await)
     }
 
     /// Checks that the journals prove the balances, with this many entries.
@@ -153,7 +96,7 @@ fn all(came_over: [u64; 6], there_already: [u64; 6]) -> Vec<[u64; 4]> {
 
 #[tokio::test]
 async fn a_new_release_comes_over_as_it_is() {
-    let (app, yeti) = (TestApp::start().await, Yeti::of(&[NEW]).await);
+    let (app, yeti) = (TestApp::start().await, yeti_of(&[NEW]));
     let report = app.take_over(&yeti).await;
     assert_eq!(report.lines(0), [""; 0]);
     assert_eq!(report.tallies(), all([2, 2, 2, 3, 4, 4], [0; 6]));
@@ -282,7 +225,7 @@ async fn a_new_release_comes_over_as_it_is() {
 
 #[tokio::test]
 async fn balances_open_their_journals_and_nothing_is_announced() {
-    let (app, yeti) = (TestApp::start().await, Yeti::of(&[NEW]).await);
+    let (app, yeti) = (TestApp::start().await, yeti_of(&[NEW]));
     app.take_over(&yeti).await.lines(0);
     let entries = app.listed("/journal-entries").await;
     for (entry, balance) in entries.iter().zip([
@@ -316,7 +259,7 @@ async fn balances_open_their_journals_and_nothing_is_announced() {
 
 #[tokio::test]
 async fn each_record_has_one_audit_record_and_new_ones_get_fresh_ids() {
-    let (app, yeti) = (TestApp::start().await, Yeti::of(&[NEW]).await);
+    let (app, yeti) = (TestApp::start().await, yeti_of(&[NEW]));
     app.take_over(&yeti).await.lines(0);
     let records = app.listed("/audit-records").await;
     assert_eq!(records.len(), 2 + 2 + 2 + 3 + 4 + 4);
@@ -346,7 +289,7 @@ async fn each_record_has_one_audit_record_and_new_ones_get_fresh_ids() {
 
 #[tokio::test]
 async fn an_old_release_comes_over_too() {
-    let (app, yeti) = (TestApp::start().await, Yeti::of(&[OLD]).await);
+    let (app, yeti) = (TestApp::start().await, yeti_of(&[OLD]));
     let report = app.take_over(&yeti).await;
     let changed = "changed: billing.accounts 11: timezone posix/Europe/Kiev is Europe/Kiev now";
     assert_eq!(report.lines(0), [changed]);
@@ -396,7 +339,7 @@ async fn an_old_release_comes_over_too() {
 
 #[tokio::test]
 async fn releases_between_lack_only_what_came_later() {
-    let (app, yeti) = (TestApp::start().await, Yeti::of(&[NEW]).await);
+    let (app, yeti) = (TestApp::start().await, yeti_of(&[NEW]));
     // As of January 2026: one currency, templates in files only.
     let sql = "ALTER TABLE billing.accounts DROP COLUMN currency_id, DROP COLUMN currency_name;
                ALTER TABLE billing.payments DROP COLUMN currency_id;
@@ -404,7 +347,7 @@ async fn releases_between_lack_only_what_came_later() {
                DELETE FROM billing.invoice_templates WHERE filename IS NULL;
                ALTER TABLE billing.invoice_templates DROP COLUMN html_template;
                DROP TABLE logs.balance_notifications";
-    yeti.execute(sql).await;
+    yeti.execute(sql);
     // As of 2024: zones by number, beside what had moved already.
     let sql = "CREATE TABLE sys.timezones (id serial PRIMARY KEY, name varchar NOT NULL);
                INSERT INTO sys.timezones (name) SELECT DISTINCT timezone FROM billing.accounts;
@@ -412,7 +355,7 @@ async fn releases_between_lack_only_what_came_later() {
                UPDATE billing.accounts SET timezone_id =
                (SELECT id FROM sys.timezones WHERE name = timezone);
                ALTER TABLE billing.accounts DROP COLUMN timezone";
-    yeti.execute(sql).await;
+    yeti.execute(sql);
     let report = app.take_over(&yeti).await;
     assert_eq!(report.lines(0), [""; 0]);
     assert_eq!(report.tallies(), all([2, 1, 2, 3, 4, 4], [0; 6]));
@@ -425,7 +368,7 @@ async fn releases_between_lack_only_what_came_later() {
 #[tokio::test]
 async fn a_dry_run_writes_nothing_and_says_the_same() {
     let app = TestApp::start().await;
-    let yeti = Yeti::of(&[NEW, FAULTS]).await;
+    let yeti = yeti_of(&[NEW, FAULTS]);
     app.run_beside(&["verify"]).await.well();
     let before = app.dump();
     let dry = app.would_take_over(&yeti).await;
@@ -444,7 +387,7 @@ async fn a_dry_run_writes_nothing_and_says_the_same() {
 
 #[tokio::test]
 async fn a_second_run_changes_nothing() {
-    let (app, yeti) = (TestApp::start().await, Yeti::of(&[NEW]).await);
+    let (app, yeti) = (TestApp::start().await, yeti_of(&[NEW]));
     app.take_over(&yeti).await.lines(0);
     let before = app.dump();
     let report = app.take_over(&yeti).await;
@@ -455,7 +398,7 @@ async fn a_second_run_changes_nothing() {
 
 #[tokio::test]
 async fn rows_that_break_a_rule_are_left_out_with_what_belongs_to_them() {
-    let (app, yeti) = (TestApp::start().await, Yeti::of(&[NEW, FAULTS]).await);
+    let (app, yeti) = (TestApp::start().await, yeti_of(&[NEW, FAULTS]));
     let report = app.take_over(&yeti).await;
     assert_eq!(
         report.lines(1),
@@ -513,7 +456,7 @@ async fn rows_that_break_a_rule_are_left_out_with_what_belongs_to_them() {
     // What is mended there comes with the next run, and what was changed here is no other record.
     let sql = "UPDATE public.contractors SET customer = true WHERE id = 50;
                UPDATE billing.accounts SET balance = 0.12 WHERE id = 61";
-    yeti.execute(sql).await;
+    yeti.execute(sql);
     let report = app.take_over(&yeti).await;
     let lines = report.lines(1);
     let line = "conflict: billing.accounts 74: send-invoices-to is [1] here, [1, 50] there";
@@ -526,7 +469,7 @@ async fn rows_that_break_a_rule_are_left_out_with_what_belongs_to_them() {
 
 #[tokio::test]
 async fn what_is_here_already_stays_and_is_told_where_it_differs() {
-    let (app, yeti) = (TestApp::start().await, Yeti::of(&[NEW]).await);
+    let (app, yeti) = (TestApp::start().await, yeti_of(&[NEW]));
     // Contractors 1 to 4 and accounts 1 to 24 of our own; 23 goes again, with a journal.
     for number in 1..=4 {
         app.contractor(&format!("ours {number}")).await;
@@ -564,7 +507,7 @@ async fn what_is_here_already_stays_and_is_told_where_it_differs() {
 
     // The id of an account that was deleted here is not given out again.
     let sql = "UPDATE billing.accounts SET contractor_id = 9 WHERE id = 23";
-    yeti.execute(sql).await;
+    yeti.execute(sql);
     let lines = app.take_over(&yeti).await;
     let line = "left out: billing.accounts 23: \
                 an account of this id was deleted here, and its journal stays";
@@ -585,13 +528,13 @@ fn own_uuid(app: &TestApp) -> String {
 
 #[tokio::test]
 async fn a_balance_that_has_moved_since_is_a_conflict() {
-    let (app, yeti) = (TestApp::start().await, Yeti::of(&[NEW]).await);
+    let (app, yeti) = (TestApp::start().await, yeti_of(&[NEW]));
     app.take_over(&yeti).await.lines(0);
     app.pay("24", "2.5").await;
     let sql = "INSERT INTO billing.payments (id, account_id, amount, uuid) VALUES
                (500, 24, 1, '55555555-e7d8-11f0-bf40-0a63caf27539'),
                (501, 31, 1, '66666666-e7d8-11f0-bf40-0a63caf27539')";
-    yeti.execute(sql).await;
+    yeti.execute(sql);
     let report = app.take_over(&yeti).await;
     assert_eq!(
         report.lines(1),
@@ -607,7 +550,7 @@ async fn a_balance_that_has_moved_since_is_a_conflict() {
 #[tokio::test]
 async fn a_run_that_was_killed_is_taken_up_by_the_next() {
     const ACCOUNTS: u64 = 10_000;
-    let (app, yeti) = (TestApp::start().await, Yeti::of(&[NEW]).await);
+    let (app, yeti) = (TestApp::start().await, yeti_of(&[NEW]));
     let sql = "INSERT INTO public.contractors (id, name, enabled, vendor, customer)
                SELECT id, 'carrier ' || id, true, true, true FROM generate_series(1001, 2000) id;
                INSERT INTO billing.accounts
@@ -621,9 +564,9 @@ async fn a_run_that_was_killed_is_taken_up_by_the_next() {
                SELECT id, id, id / 1000.0,
                  ('00000000-0000-11f0-b000-' || lpad(id::text, 12, '0'))::uuid
                FROM generate_series(10001, 20000) id";
-    yeti.execute(sql).await;
+    yeti.execute(sql);
 
-    let mut first = app.beside(&["import", "yeti", "--from", &yeti.url]).spawn().unwrap();
+    let mut first = app.beside(&["import", "yeti", "--from", &yeti.url()]).spawn().unwrap();
     let started = Instant::now();
     while app.total("/accounts").await < 1000 {
         assert!(started.elapsed() < Duration::from_mins(1), "it takes no accounts");
@@ -657,16 +600,17 @@ async fn a_run_that_was_killed_is_taken_up_by_the_next() {
 
 #[tokio::test]
 async fn what_may_not_be_read_is_told() {
-    let (app, yeti) = (TestApp::start().await, Yeti::of(&[NEW]).await);
-    let role = format!("ro_{}", yeti.name);
+    let (app, yeti) = (TestApp::start().await, yeti_of(&[NEW]));
+    let role = format!("ro_{}", Uuid::new_v4().simple());
     let sql = format!(
         "CREATE ROLE {role} LOGIN PASSWORD 'x';
          GRANT USAGE ON SCHEMA billing, notifications, sys, public TO {role};
          GRANT SELECT ON ALL TABLES IN SCHEMA billing, notifications, public TO {role};
          GRANT SELECT ON sys.smtp_connections TO {role}"
     );
-    yeti.execute(&sql).await;
-    let (scheme, rest) = yeti.url.split_once("://").unwrap();
+    yeti.execute(&sql);
+    let url = yeti.url();
+    let (scheme, rest) = url.split_once("://").unwrap();
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
     let limited = format!("{scheme}://{role}:x@{host}");
     let mut command = app.beside(&["import", "yeti"]);
@@ -681,26 +625,26 @@ async fn what_may_not_be_read_is_told() {
     ] {
         assert!(report.left_behind().contains(&line), "{report:?}");
     }
-    yeti.execute(&format!("REVOKE SELECT ON billing.payments FROM {role}")).await;
+    yeti.execute(&format!("REVOKE SELECT ON billing.payments FROM {role}"));
     let ended = app.run_beside(&["import", "yeti", "--from", &limited]).await;
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.err.contains("cannot read billing.payments of YETI's database"), "{ended:?}");
     assert!(ended.out.contains("billing.accounts                         0              4"));
-    yeti.execute(&format!("GRANT {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}"))
-        .await;
+    yeti.execute(&format!("GRANT {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}"));
 }
 
 #[tokio::test]
 async fn another_database_is_left_alone_and_none_of_ours_is_made() {
     let directory = tempfile::tempdir().unwrap();
-    let other =
-        Yeti::of(&["CREATE SCHEMA billing; CREATE TABLE billing.accounts (id integer)"]).await;
+    let other = yeti_of(&["CREATE SCHEMA billing; CREATE TABLE billing.accounts (id integer)"]);
     let nowhere = "postgres://nobody@127.0.0.1:1/yeti".to_owned();
+    let url = other.url();
+    let missing = format!("{}/no_such_database", url.rsplit_once('/').unwrap().0);
     for (url, complaint) in [
-        (&other.url, "this is no database of YETI: there is no column billing.accounts.name"),
+        (&url, "this is no database of YETI: there is no column billing.accounts.name"),
         (&nowhere, "cannot connect to YETI's database: "),
         (&"mysql://nobody@127.0.0.1/yeti".to_owned(), "the address of YETI's database is not"),
-        (&url_of("no_such_database"), "database \"no_such_database\" does not exist"),
+        (&missing, "database \"no_such_database\" does not exist"),
     ] {
         let command = tollkeeper(directory.path(), &["import", "yeti", "--from", url]);
         let ended = tokio::task::spawn_blocking(|| run(command, "")).await.unwrap();
