@@ -9,8 +9,10 @@ use store::{Among, Meant};
 
 use super::bar::Bar;
 use super::list::{Filters, SEARCH, Table, carried, filters, table, with_filter};
-use super::page::{Frame, html};
-use super::visit::{Page, Refusal, Visit, query, see_other};
+use super::page::{Frame, html, see_other};
+use super::pairs::query;
+use super::refusal::Refusal;
+use super::visit::{Page, Visit};
 use crate::accounts::ACCOUNTS;
 use crate::contractors::CONTRACTORS;
 

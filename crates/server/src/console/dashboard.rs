@@ -15,7 +15,9 @@ use serde_json::Value as Json;
 use super::cells::{grouped, label, moment};
 use super::known::{AT_LIMIT, Known, LIMIT_STATE, by_state};
 use super::page::{Frame, html};
-use super::visit::{Page, Refusal, Visit, query};
+use super::pairs::query;
+use super::refusal::Refusal;
+use super::visit::{Page, Visit};
 use crate::accounts::ACCOUNTS;
 use crate::alerts::BALANCE_ALERTS;
 use crate::http::{Looked, Recent, last_minute, looked};
@@ -153,7 +155,7 @@ struct Server {
 /// What the API refuses.
 pub async fn dashboard(visit: &Visit) -> Page {
     let console = &visit.console;
-    let known = console.keeper.look(console, &visit.visitor.caller).await;
+    let known = console.keeper.look(&visit.visitor.caller).await;
     let figures = match known {
         Some(known) => Some(figures(visit, &known).await?),
         None => None,

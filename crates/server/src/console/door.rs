@@ -6,9 +6,11 @@ use hyper::{Method, StatusCode};
 use store::{StoreError, Tx};
 
 use super::cells::moment;
-use super::page::{Frame, html, signed_out};
+use super::page::{Frame, html, see_other, signed_out};
+use super::pairs::pairs;
+use super::refusal::Refusal;
 use super::session::{Claimed, begin, visitor};
-use super::visit::{Console, Page, Refusal, Visit, is_same_site, pairs, see_other};
+use super::visit::{Console, Page, Visit, is_same_site};
 use crate::error::ApiError;
 use crate::http::{RequestInfo, read_body};
 use crate::inside::Answer;

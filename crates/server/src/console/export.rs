@@ -5,7 +5,8 @@ use jsonapi::Resource;
 use store::TaskState;
 
 use super::page::heading;
-use super::visit::{Page, Refusal, Visit};
+use super::refusal::Refusal;
+use super::visit::{Page, Visit};
 use crate::csv::CSV;
 use crate::error::ApiError;
 use crate::export::Export;

@@ -9,9 +9,11 @@ use serde_json::{Map, Value as Json, json};
 use askama::Template;
 
 use super::cells::{self, Member, is_long, listed};
-use super::page::{Frame, heading, html};
+use super::page::{Frame, heading, html, see_other};
+use super::pairs::query;
+use super::refusal::Refusal;
 use super::show::{Line, line, whole};
-use super::visit::{Page, Refusal, Visit, random_key, see_other};
+use super::visit::{Page, Visit, random_key};
 use crate::inside::Answer;
 use crate::reply::entity_tag;
 
@@ -506,7 +508,7 @@ pub async fn suggest(visit: &Visit, resource: &'static Resource) -> Page {
         filter = format!("filter[{name}_cont]");
         pairs.push((&filter, typed));
     }
-    let target = format!("/{}?{}", resource.kind, super::visit::query(pairs));
+    let target = format!("/{}?{}", resource.kind, query(pairs));
     let document = visit.get(&target).await?.json();
     let mut records = document["data"].as_array().cloned().unwrap_or_default();
     if typed.parse::<u64>().is_ok()

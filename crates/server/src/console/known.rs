@@ -8,9 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
-use super::visit::{Console, query};
+use super::pairs::query;
 use crate::accounts::ACCOUNTS;
+use crate::app::App;
 use crate::auth::Caller;
+use crate::inside::Inside;
 use crate::outbox::{DEAD, DELIVERED, DELIVERIES, SUPPRESSED};
 use crate::overview::{Overview, Reader};
 
@@ -47,6 +49,8 @@ pub struct Known {
 /// Keeps what is known.
 #[derive(Debug)]
 pub struct Keeper {
+    app: Arc<App>,
+    inside: Inside,
     known: watch::Sender<Option<Arc<Known>>>,
     reading: Arc<Mutex<Reading>>,
 }
@@ -58,22 +62,25 @@ struct Reading {
     not_before: Option<Instant>,
 }
 
-impl Default for Keeper {
-    fn default() -> Self {
-        Self { known: watch::Sender::new(None), reading: Arc::default() }
-    }
-}
-
 impl Keeper {
+    /// Knows nothing yet.
+    pub fn of(app: &Arc<App>, inside: &Inside) -> Self {
+        Self {
+            app: Arc::clone(app),
+            inside: inside.clone(),
+            known: watch::Sender::new(None),
+            reading: Arc::default(),
+        }
+    }
+
     /// What is known; has it read anew when that is due, and waits a moment for it.
-    pub async fn look(self: &Arc<Self>, console: &Console, caller: &Caller) -> Option<Arc<Known>> {
+    pub async fn look(self: &Arc<Self>, caller: &Caller) -> Option<Arc<Known>> {
         let mut known = self.known.subscribe();
         let is_being_read = match Arc::clone(&self.reading).try_lock_owned() {
             Ok(reading) if reading.not_before.is_some_and(|at| Instant::now() < at) => false,
             Ok(reading) => {
-                let (keeper, console) = (Arc::clone(self), console.clone());
-                let caller = caller.clone();
-                tokio::spawn(async move { keeper.read(reading, &console, &caller).await });
+                let (keeper, caller) = (Arc::clone(self), caller.clone());
+                tokio::spawn(async move { keeper.read(reading, &caller).await });
                 true
             }
             Err(_) => true,
@@ -85,22 +92,17 @@ impl Keeper {
         known.borrow().clone()
     }
 
-    async fn read(
-        &self,
-        mut reading: OwnedMutexGuard<Reading>,
-        console: &Console,
-        caller: &Caller,
-    ) {
+    async fn read(&self, mut reading: OwnedMutexGuard<Reading>, caller: &Caller) {
         let began = Instant::now();
-        let now = console.app.now();
-        match reading.reader.read(&console.app.store, now).await {
+        let now = self.app.now();
+        match reading.reader.read(&self.app.store, now).await {
             Ok(overview) => {
                 let counted_since = now.checked_sub(COUNTED_BACK).unwrap_or(Timestamp::MIN);
                 let known = Known {
                     overview,
-                    at_limit: at_limit(console, caller).await,
+                    at_limit: at_limit(&self.inside, caller).await,
                     counted_since,
-                    deliveries: deliveries(console, caller, counted_since).await,
+                    deliveries: deliveries(&self.inside, caller, counted_since).await,
                 };
                 self.known.send_replace(Some(Arc::new(known)));
             }
@@ -111,23 +113,23 @@ impl Keeper {
     }
 }
 
-async fn at_limit(console: &Console, caller: &Caller) -> Option<Json> {
+async fn at_limit(inside: &Inside, caller: &Caller) -> Option<Json> {
     ACCOUNTS.attribute(LIMIT_STATE)?;
     let fields = format!("name,balance,{LIMIT_STATE}");
     let pairs =
         [AT_LIMIT, ("sort", "id"), ("page[size]", NAMED_MAX), ("fields[accounts]", &fields)];
-    listed(console, caller, &format!("/{}?{}", ACCOUNTS.kind, query(pairs))).await
+    listed(inside, caller, &format!("/{}?{}", ACCOUNTS.kind, query(pairs))).await
 }
 
 async fn deliveries(
-    console: &Console,
+    inside: &Inside,
     caller: &Caller,
     since: Timestamp,
 ) -> Vec<(&'static str, Option<u64>)> {
     let mut counts = Vec::new();
     for state in [DELIVERED, DEAD, SUPPRESSED] {
         let target = format!("{}&page[size]=1&fields[deliveries]=state", by_state(state, since));
-        let listed = listed(console, caller, &target).await;
+        let listed = listed(inside, caller, &target).await;
         counts.push((state, listed.and_then(|list| list["meta"]["total-count"].as_u64())));
     }
     counts
@@ -141,7 +143,7 @@ pub fn by_state(state: &str, since: Timestamp) -> String {
     format!("/{}?{}", DELIVERIES.kind, query(pairs))
 }
 
-async fn listed(console: &Console, caller: &Caller, target: &str) -> Option<Json> {
-    let answer = console.inside.ask(caller, Method::GET, target, None, &[]).await;
+async fn listed(inside: &Inside, caller: &Caller, target: &str) -> Option<Json> {
+    let answer = inside.ask(caller, Method::GET, target, None, &[]).await;
     answer.status.is_success().then(|| answer.json())
 }

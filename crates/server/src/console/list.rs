@@ -8,8 +8,10 @@ use serde_json::Value as Json;
 use store::Among;
 
 use super::cells::{Cell, Member};
-use super::page::{Frame, heading, html, served};
-use super::visit::{Page, Refusal, Visit, query, see_other};
+use super::page::{Frame, heading, html, see_other, served};
+use super::pairs::query;
+use super::refusal::Refusal;
+use super::visit::{Page, Visit};
 
 /// Rows of a page that asks for no other number.
 const ROWS: u64 = 50;

@@ -5,8 +5,10 @@ use hyper::StatusCode;
 use store::Operator;
 
 use super::cells::moment;
-use super::page::{Frame, html, signed_out};
-use super::visit::{Page, Refusal, Visit, query, see_other};
+use super::page::{Frame, html, see_other, signed_out};
+use super::pairs::query;
+use super::refusal::Refusal;
+use super::visit::{Page, Visit};
 use crate::audit::AUDIT_RECORDS;
 use crate::error::ApiError;
 use crate::operators::{self, Change, OperatorError, network_list};

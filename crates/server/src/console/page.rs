@@ -3,15 +3,13 @@
 use std::sync::LazyLock;
 
 use askama::Template;
-use hyper::{HeaderMap, StatusCode};
+use hyper::StatusCode;
 use jsonapi::Resource;
 
 use super::assets;
-use super::session::farewell;
-use super::visit::{Refusal, Visit, query, see_other};
+use super::session::{Visitor, farewell};
 use crate::api::ENDPOINTS;
 use crate::error::ApiError;
-use crate::inside::Answer;
 use crate::reply::Reply;
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -19,9 +17,6 @@ const HTML: &str = "text/html; charset=utf-8";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' \
                       data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
                       frame-ancestors 'none'";
-
-const FORGED: &str = "This form did not come from a page of this console, or from one that is too \
-                      old. Nothing was changed.";
 
 /// The groups of the navigation; a resource that none of them names is under the last.
 const GROUPS: [(&str, &[&str]); 4] = [
@@ -90,14 +85,14 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
 });
 
 impl Frame {
-    /// The frame of a visitor's page.
+    /// The frame of a visitor's page at this path.
     #[must_use]
-    pub fn of(visit: &Visit, title: String) -> Self {
+    pub fn of(visitor: &Visitor, path: &str, title: String) -> Self {
         Self {
             title,
-            groups: navigation(&visit.path),
-            operator: visit.visitor.operator.name.clone(),
-            csrf: visit.visitor.csrf.clone(),
+            groups: navigation(path),
+            operator: visitor.operator.name.clone(),
+            csrf: visitor.csrf.clone(),
             assets: &ASSETS,
         }
     }
@@ -179,45 +174,12 @@ pub fn guarded(reply: Reply) -> Reply {
     reply.with_header("content-security-policy", POLICY).kept("no-store").unvaried()
 }
 
-#[derive(Template)]
-#[template(path = "refused.html")]
-struct Refused {
-    frame: Frame,
-    status: u16,
-    said: Vec<String>,
-}
-
-fn told(answer: Answer) -> (StatusCode, Vec<String>, HeaderMap) {
-    let said = answer.errors().into_iter().map(|wrong| wrong.detail).collect();
-    (answer.status, said, answer.headers)
-}
-
-impl From<Refusal> for Reply {
-    fn from(refusal: Refusal) -> Self {
-        let (status, said, headers) = match refusal {
-            Refusal::SignIn { next, is_fragment } => {
-                let target = format!("/sign-in?{}", query([("next", next.as_str())]));
-                // A script would follow a redirection, and put the page into the page.
-                return if is_fragment {
-                    guarded(Self::no_content()).with_header("hx-redirect", &target)
-                } else {
-                    see_other(&target)
-                };
-            }
-            Refusal::Forged => (StatusCode::FORBIDDEN, vec![FORGED.to_owned()], HeaderMap::new()),
-            Refusal::Told(answer) => told(*answer),
-            Refusal::Api(error) => told(Answer::from(error)),
-        };
-        let frame = Frame::bare(status.canonical_reason().unwrap_or("Refused"));
-        match html(status, &Refused { frame, status: status.as_u16(), said }) {
-            Ok(mut page) => {
-                // When to come again.
-                page.headers.extend(headers);
-                page
-            }
-            Err(error) => Self::from(error),
-        }
-    }
+/// Sends the browser elsewhere, to look.
+#[must_use]
+pub fn see_other(target: &str) -> Reply {
+    let mut reply = Reply::no_content().at(target.to_owned());
+    reply.status = StatusCode::SEE_OTHER;
+    guarded(reply)
 }
 
 /// Sends the browser to sign in, without its cookie.

@@ -8,8 +8,10 @@ use serde_json::{Value as Json, json};
 
 use super::cells::{Cell, Member, moment, title};
 use super::list::fields;
-use super::page::{Frame, heading, html};
-use super::visit::{Page, Refusal, Visit, query, random_key, see_other};
+use super::page::{Frame, heading, html, see_other};
+use super::pairs::query;
+use super::refusal::Refusal;
+use super::visit::{Page, Visit, random_key};
 use crate::api::ENDPOINTS;
 use crate::audit::AUDIT_RECORDS;
 

@@ -3,7 +3,6 @@
 //! Pages know no rules: what they show and change goes through the same router, operations and
 //! refusals as any client's requests, inside the process.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -11,12 +10,14 @@ use axum::extract::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::header::HeaderName;
-use hyper::{HeaderMap, Method, StatusCode, Uri};
+use hyper::{HeaderMap, Method, Uri};
 use serde_json::Value;
 use store::Among;
 
 use super::known::Keeper;
-use super::page::{self, Frame};
+use super::page::Frame;
+use super::pairs::pairs;
+use super::refusal::Refusal;
 use super::session::{Claimed, Visitor, visitor};
 use crate::app::App;
 use crate::error::ApiError;
@@ -48,7 +49,8 @@ impl Console {
     /// What all pages are made from.
     #[must_use]
     pub fn new(app: &Arc<App>, inside: &Inside) -> Self {
-        Self { app: Arc::clone(app), inside: inside.clone(), keeper: Arc::default() }
+        let keeper = Arc::new(Keeper::of(app, inside));
+        Self { app: Arc::clone(app), inside: inside.clone(), keeper }
     }
 }
 
@@ -69,30 +71,6 @@ pub struct Visit {
     pub form: Vec<(String, String)>,
     /// Whether a part of a page is wanted, not all of it.
     pub is_fragment: bool,
-}
-
-/// Why there is no page.
-#[derive(Debug)]
-pub enum Refusal {
-    /// Nobody is signed in.
-    SignIn {
-        /// Where they wanted to go.
-        next: String,
-        /// Whether a script asks.
-        is_fragment: bool,
-    },
-    /// The form did not come from a page of ours.
-    Forged,
-    /// The API says so.
-    Told(Box<Answer>),
-    /// Something else is wrong.
-    Api(ApiError),
-}
-
-impl<E: Into<ApiError>> From<E> for Refusal {
-    fn from(error: E) -> Self {
-        Self::Api(error.into())
-    }
 }
 
 /// What a page is, or why there is none.
@@ -186,7 +164,7 @@ impl Visit {
     /// The frame of a page with this title.
     #[must_use]
     pub fn frame(&self, title: impl Into<String>) -> Frame {
-        Frame::of(self, title.into())
+        Frame::of(&self.visitor, &self.path, title.into())
     }
 
     /// What the API answers to a `GET` of this path below its prefix.
@@ -238,19 +216,6 @@ fn last<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
     found.map(|(_, value)| value.as_str())
 }
 
-/// The pairs of a form or a query. Nobody types a NUL, and PostgreSQL takes none.
-#[must_use]
-pub fn pairs(text: &[u8]) -> Vec<(String, String)> {
-    let typed = |text: Cow<'_, str>| text.replace('\0', "");
-    form_urlencoded::parse(text).map(|(name, value)| (typed(name), typed(value))).collect()
-}
-
-/// A query of these pairs.
-#[must_use]
-pub fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
-}
-
 /// Where somebody wanted to go who must sign in first: the page that they asked for, or were at when
 /// its script asked for a part of it.
 fn wanted(request: &Request) -> String {
@@ -264,14 +229,6 @@ fn wanted(request: &Request) -> String {
         None => None,
     };
     target.map_or_else(|| "/".to_owned(), ToString::to_string)
-}
-
-/// Sends the browser elsewhere, to look.
-#[must_use]
-pub fn see_other(target: &str) -> Reply {
-    let mut reply = Reply::no_content().at(target.to_owned());
-    reply.status = StatusCode::SEE_OTHER;
-    page::guarded(reply)
 }
 
 /// A name for one write.

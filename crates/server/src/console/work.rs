@@ -10,8 +10,9 @@ use store::{Task, TaskFailure, TaskState};
 
 use super::cells::moment;
 use super::form::{Field, Input, Meant, document, fields};
-use super::page::{Frame, heading, html};
-use super::visit::{Console, Page, Refusal, Visit, see_other};
+use super::page::{Frame, heading, html, see_other};
+use super::refusal::Refusal;
+use super::visit::{Console, Page, Visit};
 use crate::accounts::ACCOUNTS;
 use crate::error::ApiError;
 use crate::tasks::{
