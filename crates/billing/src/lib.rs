@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod alert;
+pub mod chain;
 pub mod forecast;
 pub mod invoice_period;
 pub mod journal;

@@ -1,6 +1,7 @@
 //! A look at a few journals after another, for as long as the server runs.
 
-use billing::journal::{Chain, Head};
+use billing::chain::Chain;
+use billing::journal::Head;
 use decimal::Decimal;
 use jsonapi::Record;
 use store::{Snapshot, Store, StoreError};

@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use billing::journal::{Chain, Entry, Head};
+use billing::chain::Chain;
+use billing::journal::{Entry, Head};
 use billing::limits::LimitState;
 use billing::threshold;
 use jsonapi::Record;

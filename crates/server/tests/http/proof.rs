@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use billing::alert::{Level, Limit};
-use billing::journal::{Chain, Entry, Head};
+use billing::chain::Chain;
+use billing::journal::{Entry, Head};
 use billing::limits::{LimitState, Limits};
 use billing::threshold::{self, ThresholdState, Thresholds};
 use decimal::Decimal;
