@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use crate::definition::{Attribute, Kind, UNIQUE_CHARS_MAX};
+use crate::attribute::{Attribute, Kind, UNIQUE_CHARS_MAX};
 use crate::value::{Unfit, Value};
 
 /// The first instant that is taken: the year 1, in microseconds. Not all databases hold earlier

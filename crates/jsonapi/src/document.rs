@@ -6,8 +6,9 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::attribute::Attribute;
 use crate::decode::{plain_text, read_attribute};
-use crate::definition::{Attribute, Relationship, Resource};
+use crate::definition::{Relationship, Resource};
 use crate::error::Error;
 use crate::naming::{integer_id, underscore};
 use crate::value::{Unfit, Value};

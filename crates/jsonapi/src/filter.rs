@@ -7,7 +7,8 @@ use decimal::{Decimal, Located};
 use jiff::{Timestamp, civil, tz::TimeZone};
 use uuid::Uuid;
 
-use crate::definition::{Attribute, Kind, Relationship, Resource, Target};
+use crate::attribute::{Attribute, Kind};
+use crate::definition::{Relationship, Resource, Target};
 use crate::error::Error;
 use crate::naming::{leading_integer, same_name, underscore};
 use crate::params::Node;

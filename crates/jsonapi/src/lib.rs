@@ -8,6 +8,7 @@
 /// The media type of JSON:API (contract, protocol 3).
 pub const MEDIA_TYPE: &str = "application/vnd.api+json";
 
+mod attribute;
 mod decode;
 mod definition;
 mod document;
@@ -28,11 +29,13 @@ mod walk;
 #[cfg(test)]
 extern crate self as jsonapi;
 
+pub use attribute::{
+    Attribute, Kind, Visibility, boolean, decimal, enumeration, id_list, integer, json, text,
+    timestamp, uuid, words,
+};
 pub use decode::read_value;
 pub use definition::{
-    Api, Attribute, Kind, Numbering, OnDelete, Relationship, Resource, SelfLink, Target, Verbs,
-    Visibility, boolean, decimal, enumeration, id_list, integer, json, text, timestamp, to_one,
-    uuid, words,
+    Api, Numbering, OnDelete, Relationship, Resource, SelfLink, Target, Verbs, to_one,
 };
 pub use document::{Input, LinkageDocument, Operation, RecordDocument, decode_linkage, linkage};
 pub use error::{Error, Fault, Place, error_document, validation_errors};

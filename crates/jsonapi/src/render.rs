@@ -3,7 +3,8 @@
 //! Written straight into bytes. The order and form of every byte is part of the contract, because
 //! the `ETag` is a digest of them.
 
-use crate::definition::{Attribute, Resource, SelfLink, Visibility};
+use crate::attribute::{Attribute, Visibility};
+use crate::definition::{Resource, SelfLink};
 use crate::json::{write_quoted_int, write_string, write_value};
 use crate::params::Params;
 use crate::query::{Fieldset, Query};

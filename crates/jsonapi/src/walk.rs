@@ -9,7 +9,8 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
-use crate::definition::{Kind, Resource, Target};
+use crate::attribute::Kind;
+use crate::definition::{Resource, Target};
 use crate::params::Params;
 use crate::value::{Record, Value};
 

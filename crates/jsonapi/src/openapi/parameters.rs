@@ -3,7 +3,8 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::{reachable, reference, schemas};
-use crate::definition::{Api, Attribute, Kind, Resource};
+use crate::attribute::{Attribute, Kind};
+use crate::definition::{Api, Resource};
 use crate::filter::{Comparison, KEY, Operator};
 use crate::query::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
 

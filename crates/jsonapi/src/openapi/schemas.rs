@@ -3,9 +3,8 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::{object, reachable, schema};
-use crate::definition::{
-    Api, Attribute, Default, Kind, Relationship, Resource, SelfLink, Visibility,
-};
+use crate::attribute::{Attribute, Default, Kind, Visibility};
+use crate::definition::{Api, Relationship, Resource, SelfLink};
 use crate::document::Operation;
 
 /// Every schema of the document.
