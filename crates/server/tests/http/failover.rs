@@ -17,9 +17,8 @@ use crate::support::{Reply, client};
 
 const NODES: usize = 2;
 const CLIENTS_OF_A_NODE: usize = 8;
-const ACCOUNTS: i64 = 9;
-/// The account that half of the clients pay to.
-const BUSY_ACCOUNT: i64 = 1;
+/// Half of the clients pay to the first.
+const ACCOUNTS: usize = 9;
 /// How long the nodes may take from the promotion of the standby to the first payment.
 const RECOVERY_MAX: Duration = Duration::from_secs(10);
 /// How long a client tries.
@@ -55,15 +54,17 @@ impl Installation {
         assert!(said.contains(" 0 faults."), "{said}");
     }
 
-    /// Accounts with the ids from 1.
-    async fn furnish(&self, node: &Program) {
-        let accounts = (1..=ACCOUNTS).map(|id| json!({"name": format!("a{id}")})).collect();
-        open_accounts(node.address, &self.token, accounts).await;
+    /// Opens accounts: their ids.
+    async fn furnish(&self, node: &Program) -> Arc<[i64]> {
+        let accounts = (0..ACCOUNTS).map(|at| json!({"name": format!("a{at}")})).collect();
+        let ids = open_accounts(node.address, &self.token, accounts).await;
+        ids.iter().map(|id| id.parse().unwrap()).collect()
     }
 
     /// A client of one node.
-    fn client(&self, node: &Program) -> Client {
+    fn client(&self, node: &Program, accounts: &Arc<[i64]>) -> Client {
         Client {
+            accounts: Arc::clone(accounts),
             http: client(),
             origin: format!("http://{}", node.address),
             token: self.token.clone(),
@@ -73,6 +74,7 @@ impl Installation {
 
 #[derive(Clone)]
 struct Client {
+    accounts: Arc<[i64]>,
     http: reqwest::Client,
     origin: String,
     token: String,
@@ -140,11 +142,11 @@ impl Load {
                 async move {
                     let mut paid = Vec::new();
                     while !stop.load(Ordering::Relaxed) {
-                        let count = i64::try_from(paid.len()).unwrap();
-                        let others = BUSY_ACCOUNT + 1 + count % (ACCOUNTS - 1);
-                        let account = if number % 2 == 0 { BUSY_ACCOUNT } else { others };
+                        let count = paid.len();
+                        let at = if number % 2 == 0 { 0 } else { 1 + count % (ACCOUNTS - 1) };
                         let mark = format!("{node}-{number}-{count}");
-                        paid.push(client.pay(mark, account, 1 + count % 1000).await);
+                        let units = 1 + i64::try_from(count).unwrap() % 1000;
+                        paid.push(client.pay(mark, client.accounts[at], units).await);
                     }
                     paid
                 }
@@ -230,8 +232,8 @@ async fn when_the_primary_dies_nothing_acknowledged_is_lost_and_nothing_is_made_
     pair.synchronise();
     let here = Installation::at(Pair::url(&pair.primary, &pair.standby));
     let nodes = [here.serve(), here.serve()];
-    here.furnish(&nodes[0]).await;
-    let clients: Vec<Client> = nodes.iter().map(|node| here.client(node)).collect();
+    let accounts = here.furnish(&nodes[0]).await;
+    let clients: Vec<Client> = nodes.iter().map(|node| here.client(node, &accounts)).collect();
     let load = Load::start(&clients);
     tokio::time::sleep(Duration::from_millis(1500)).await;
     pair.primary.kill();
@@ -239,7 +241,7 @@ async fn when_the_primary_dies_nothing_acknowledged_is_lost_and_nothing_is_made_
     for client in &clients {
         assert_eq!(client.get("/readyz").await.status, 503);
         finds_no_primary(client).await;
-        for path in ["accounts", "accounts/1"] {
+        for path in ["accounts", &format!("accounts/{}", accounts[0])] {
             is_told_to_wait(&client.get(&format!("/api/rest/admin/{path}")).await);
         }
     }
@@ -277,11 +279,11 @@ async fn nodes_write_to_no_standby_and_leave_a_primary_that_takes_no_more_writes
     // The standby comes first, and is passed over.
     let here = Installation::at(Pair::url(&pair.standby, &pair.primary));
     let node = here.serve();
-    here.furnish(&node).await;
-    let client = here.client(&node);
+    let accounts = here.furnish(&node).await;
+    let client = here.client(&node, &accounts);
     let mut paid = Vec::new();
-    for count in 0..8 {
-        paid.push(client.pay(format!("before-{count}"), 1 + count, 1).await);
+    for (count, account) in accounts.iter().take(8).enumerate() {
+        paid.push(client.pay(format!("before-{count}"), *account, 1).await);
     }
     assert!(paid.iter().all(|paid| paid.refusals == 0));
 
@@ -289,7 +291,7 @@ async fn nodes_write_to_no_standby_and_leave_a_primary_that_takes_no_more_writes
     pair.primary.set("default_transaction_read_only", "on");
     let waiting = {
         let client = client.clone();
-        tokio::spawn(async move { client.pay("meanwhile".to_owned(), 1, 1).await })
+        tokio::spawn(async move { client.pay("meanwhile".to_owned(), client.accounts[0], 1).await })
     };
     finds_no_primary(&client).await;
     assert!(!waiting.is_finished());
@@ -303,7 +305,7 @@ async fn nodes_write_to_no_standby_and_leave_a_primary_that_takes_no_more_writes
     println!("first payment {:?} after the promotion", promoted.elapsed());
     assert!(promoted.elapsed() < RECOVERY_MAX && meanwhile.refusals > 0);
     paid.push(meanwhile);
-    let account = client.get("/api/rest/admin/accounts/1").await;
+    let account = client.get(&format!("/api/rest/admin/accounts/{}", accounts[0])).await;
     assert_eq!(account.json()["data"]["attributes"]["balance"], "2.0", "{account:?}");
     assert_eq!(pair.primary.sql(&["SELECT count(*) FROM payments"]), "8");
     holds(&pair.standby, &paid.iter().collect::<Vec<_>>());
