@@ -4,31 +4,32 @@
 //! one shared transaction, commits once, and only then answers them all. Nothing is acknowledged
 //! before it is durable. When one of them fails after it has decided something, or the database
 //! refuses what they decided together, all run again, each in a savepoint: who fails fails alone.
+//!
+//! PostgreSQL is not waited for before the next of them run: while it writes a batch, those who come
+//! run on the rows as that batch leaves them, if they need nothing else. When their transaction has
+//! locked the rows and they are so, what they decided is sent at once; if not, they run again.
 
-use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::ops::AsyncFn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::{JoinHandle, yield_now};
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Builder;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::error::StoreError;
 use crate::fetch::Needs;
+use crate::line::{Line, Queued, answer};
 use crate::postgres;
 use crate::session::Session;
 use crate::sqlite::connection::Place;
 use crate::table::Tables;
-use crate::tx::{Fate, Outlook, Tx};
+use crate::tx::{Begun, Fate, Followers as _, Tx};
 
 /// Operations that may wait before new ones are turned away.
 const QUEUE_MAX: usize = 2048;
-/// Operations that share one commit at most.
-const BATCH_MAX: usize = 256;
 /// How often a batch that collides with other writers of the database runs again.
 const REPEATS_MAX: u32 = 8;
 /// How long it waits before the first time, doubled each time.
@@ -41,54 +42,6 @@ pub enum Source {
     Sqlite(rusqlite::Connection),
     /// A new one whenever the server has gone away.
     Postgres(postgres::pool::Pool),
-}
-
-/// An operation that waits for its transaction.
-trait Job: Send {
-    /// Runs it; what it returns waits with it.
-    fn run<'a>(&'a mut self, tx: &'a mut Tx) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
-
-    /// Tells its caller how it ended, now that the fate of the transaction is known.
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
-}
-
-struct Waiting<T, E, F> {
-    operation: F,
-    result: Option<Result<T, E>>,
-    answer: oneshot::Sender<Result<T, E>>,
-}
-
-impl<T, E, F> Job for Waiting<T, E, F>
-where
-    T: Send,
-    E: From<StoreError> + Send,
-    F: AsyncFn(&mut Tx) -> Result<T, E> + Send,
-{
-    fn run<'a>(&'a mut self, tx: &'a mut Tx) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
-        Box::pin(async {
-            self.result = Some(tx.attempt(&self.operation).await);
-        })
-    }
-
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        // It may hold the last reference to the store, which must not be let go of here.
-        drop(self.operation);
-        let result = match (self.result, committed) {
-            (Some(Ok(value)), Ok(())) => Ok(value),
-            (Some(Err(error)), _) => Err(error),
-            (_, Err(error)) => Err(E::from(error)),
-            (None, Ok(())) => Err(E::from(StoreError::Closed)),
-        };
-        // A caller that went away has no use for the answer.
-        let _ = self.answer.send(result);
-    }
-}
-
-/// A job, what it needs, and where its caller waits.
-struct Queued {
-    job: Box<dyn Job>,
-    needs: Needs,
-    runtime: Handle,
 }
 
 /// The queue to a writer thread.
@@ -133,13 +86,10 @@ impl Lane {
         F: AsyncFn(&mut Tx) -> Result<T, E> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(Waiting { operation, result: None, answer });
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
-        queue.try_send(Queued { job, needs, runtime: Handle::current() }).map_err(|error| {
-            match error {
-                mpsc::error::TrySendError::Full(_) => StoreError::Busy,
-                mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
-            }
+        queue.try_send(Queued::new(needs, operation, answer)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
         })?;
         let answered = answered.await;
         // Many are answered at once. The writer's thread, for which all others wait, may have to wait
@@ -169,8 +119,8 @@ struct Writer {
     stir: Arc<Notify>,
     slot: i64,
     tx: Option<Tx>,
-    /// For how many of those that wait the next transaction has begun already.
-    begun: usize,
+    /// The transaction that has begun already for those that wait.
+    begun: Begun,
     /// Whether the last shared transaction failed.
     failing: bool,
 }
@@ -186,43 +136,35 @@ impl Writer {
             }
             Source::Postgres(pool) => (Some(pool), None, None),
         };
-        Self { pool, place, tables, stir, slot, tx, begun: 0, failing: false }
+        Self { pool, place, tables, stir, slot, tx, begun: Begun::default(), failing: false }
     }
 
-    async fn run(mut self, mut jobs: mpsc::Receiver<Queued>) {
-        let mut waiting = VecDeque::with_capacity(BATCH_MAX);
-        loop {
-            if waiting.is_empty() {
-                match jobs.recv().await {
-                    Some(first) => waiting.push_back(first),
-                    None => return,
-                }
-            }
-            let ended = self.commit(&mut waiting, &mut jobs).await;
+    async fn run(mut self, jobs: mpsc::Receiver<Queued>) {
+        let mut line = Line::new(jobs);
+        while line.has_some().await {
+            let ended = self.commit(&mut line).await;
             self.log_change(&ended);
         }
     }
 
     /// Commits as many of the waiting operations as can share a transaction, the first of them at
     /// least, and answers them.
-    async fn commit(
-        &mut self,
-        waiting: &mut VecDeque<Queued>,
-        jobs: &mut mpsc::Receiver<Queued>,
-    ) -> Result<(), StoreError> {
-        receive(waiting, jobs);
+    async fn commit(&mut self, line: &mut Line) -> Result<(), StoreError> {
+        line.receive();
         let begun = self.take_begun();
-        let count = if begun > 0 { begun } else { waiting.len() };
-        let mut run = Run { count, is_begun: begun > 0, is_careful: false, is_closed: false };
+        let is_begun = begun.operations > 0;
+        let count = if is_begun { begun.operations } else { line.len() };
+        let mut run =
+            Run { count, is_begun, done: begun.done, is_careful: false, is_closed: false };
         let mut wait = REPEAT_AFTER;
         for _ in 0..REPEATS_MAX {
             let ended = match self.connect().await {
-                Ok(tx) => run.end(tx, waiting, jobs).await,
+                Ok(tx) => run.end(tx, line).await,
                 Err(error) => Err(error),
             };
-            run.is_begun = false;
+            (run.is_begun, run.done) = (false, 0);
             match ended {
-                Ok(Ended::Committed { begun }) => {
+                Ok(Ended::Committed(begun)) => {
                     self.begun = begun;
                     return Ok(());
                 }
@@ -233,21 +175,22 @@ impl Writer {
                     wait *= 2;
                 }
                 Err(error) => {
-                    answer(waiting.drain(..run.count).collect(), Err(error.repeated()));
+                    answer(line.leave(run.count), Err(error.repeated()));
                     return Err(error);
                 }
             }
         }
         let error = StoreError::Unavailable("others are writing the same rows".to_owned());
-        answer(waiting.drain(..run.count).collect(), Err(error.repeated()));
+        answer(line.leave(run.count), Err(error.repeated()));
         Err(error)
     }
 
-    /// For how many of those that wait a transaction has begun. It ends with its connection: on
-    /// another one, what they write would not be one transaction.
-    fn take_begun(&mut self) -> usize {
+    /// The transaction that has begun for those that wait. It ends with its connection: on another
+    /// one, what they write would not be one transaction.
+    fn take_begun(&mut self) -> Begun {
         let begun = std::mem::take(&mut self.begun);
-        if self.tx.as_ref().is_some_and(|tx| !tx.session.is_useless()) { begun } else { 0 }
+        let is_there = self.tx.as_ref().is_some_and(|tx| !tx.session.is_useless());
+        if is_there { begun } else { Begun::default() }
     }
 
     /// The transaction to work in, on a connection that is there.
@@ -283,45 +226,14 @@ impl Writer {
 
 /// How a shared transaction ended.
 enum Ended {
-    /// Its operations are durable, and answered; for so many more, a transaction has begun.
-    Committed { begun: usize },
+    /// Its operations are durable, and answered; for others, a transaction has begun.
+    Committed(Begun),
     /// It must run again, each operation by itself.
     Refused,
     /// It must run again, when whoever is in the way may have ended.
     Collided,
     /// It must run again without the rows that the first operation's neighbours want.
     FirstWantsOtherRows,
-}
-
-/// Takes what has come in the meantime.
-fn receive(waiting: &mut VecDeque<Queued>, jobs: &mut mpsc::Receiver<Queued>) {
-    while waiting.len() < BATCH_MAX
-        && let Ok(next) = jobs.try_recv()
-    {
-        waiting.push_back(next);
-    }
-}
-
-/// Waits until somebody waits, or if nobody does now, until somebody comes whose rows are at hand:
-/// to begin for one who comes by himself would keep those apart who come with him.
-async fn arrive(
-    waiting: &mut VecDeque<Queued>,
-    jobs: &mut mpsc::Receiver<Queued>,
-    is_at_hand: &dyn Fn(&Needs) -> bool,
-) {
-    if !waiting.is_empty() {
-        return;
-    }
-    while waiting.len() < BATCH_MAX
-        && let Some(queued) = jobs.recv().await
-    {
-        let ends = is_at_hand(&queued.needs);
-        waiting.push_back(queued);
-        if ends {
-            return receive(waiting, jobs);
-        }
-    }
-    std::future::pending::<()>().await;
 }
 
 /// How operations are run that share a transaction.
@@ -331,6 +243,8 @@ struct Run {
     count: usize,
     /// Whether their transaction has begun.
     is_begun: bool,
+    /// So many of them have run in it.
+    done: usize,
     /// Each by itself.
     is_careful: bool,
     /// Whether nobody may join.
@@ -339,14 +253,9 @@ struct Run {
 
 impl Run {
     /// Runs the operations and takes back what cannot be committed.
-    async fn end(
-        &mut self,
-        tx: &mut Tx,
-        waiting: &mut VecDeque<Queued>,
-        jobs: &mut mpsc::Receiver<Queued>,
-    ) -> Result<Ended, StoreError> {
-        let ended = self.commit(tx, waiting, jobs).await;
-        if !matches!(ended, Ok(Ended::Committed { .. })) && !tx.session.is_useless() {
+    async fn end(&mut self, tx: &mut Tx, line: &mut Line) -> Result<Ended, StoreError> {
+        let ended = self.commit(tx, line).await;
+        if !matches!(ended, Ok(Ended::Committed(_))) && !tx.session.is_useless() {
             let rolled_back = tx.rollback().await;
             if ended.is_ok() {
                 rolled_back?;
@@ -355,15 +264,9 @@ impl Run {
         ended
     }
 
-    async fn commit(
-        &mut self,
-        tx: &mut Tx,
-        waiting: &mut VecDeque<Queued>,
-        jobs: &mut mpsc::Receiver<Queued>,
-    ) -> Result<Ended, StoreError> {
+    async fn commit(&mut self, tx: &mut Tx, line: &mut Line) -> Result<Ended, StoreError> {
         if !self.is_begun {
-            let needs = waiting.iter().take(self.count).map(|queued| &queued.needs);
-            match tx.begin(self.is_careful, self.count, needs).await {
+            match tx.begin(self.is_careful, self.count, line.needs().take(self.count)).await {
                 // It locks rows already.
                 Err(StoreError::Serialization) => return Ok(Ended::Collided),
                 begun => begun?,
@@ -371,13 +274,12 @@ impl Run {
         }
         if !self.is_closed {
             // Who came while the others' rows were read joins, if nothing else has to be read.
-            receive(waiting, jobs);
-            let joins = |queued: &&Queued| tx.has(&queued.needs);
-            self.count += waiting.iter().skip(self.count).take_while(joins).count();
+            line.receive();
+            self.count += line.needs().skip(self.count).take_while(|needs| tx.has(needs)).count();
             tx.expect(self.count);
         }
-        let mut done = 0;
-        for queued in waiting.iter_mut().take(self.count) {
+        let mut done = self.done;
+        for queued in line.iter_mut().take(self.count).skip(self.done) {
             queued.job.run(tx).await;
             if tx.session.is_useless() {
                 let reason = "the connection was lost, or leads to a server that takes no writes";
@@ -392,21 +294,15 @@ impl Run {
                 Fate::OutOfOrder => break,
             }
         }
-        receive(waiting, jobs);
-        let mut batch: Vec<Queued> = waiting.drain(..done).collect();
-        let next = async |outlook: Outlook, has: &dyn Fn(&Needs) -> bool| {
-            arrive(waiting, jobs, has).await;
-            let (fetch, queries) =
-                outlook.fetch(waiting.len(), waiting.iter().map(|queued| &queued.needs));
-            (waiting.len(), fetch, queries)
-        };
+        line.receive();
+        let mut batch = line.leave(done);
         let answered = || answer(std::mem::take(&mut batch), Ok(()));
         // The answer is not waited for: the database has something to do in the meantime.
-        let committed = tx.commit_and_begin(next, answered).await;
+        let committed = tx.commit_and_begin(line, answered).await;
         // Those that have to run again are still the first.
-        batch.into_iter().rev().for_each(|queued| waiting.push_front(queued));
+        line.put_back(batch);
         match committed {
-            Ok(begun) => Ok(Ended::Committed { begun }),
+            Ok(begun) => Ok(Ended::Committed(begun)),
             Err(StoreError::Serialization) => Ok(Ended::Collided),
             Err(StoreError::Conflict | StoreError::Statement(_)) if !self.is_careful => {
                 Ok(Ended::Refused)
@@ -423,22 +319,6 @@ fn jitter(wait: Duration) -> Duration {
     wait * u32::try_from(chance).unwrap_or_default() / 1024
 }
 
-fn answer(batch: Vec<Queued>, committed: Result<(), StoreError>) {
-    let Some(runtime) = batch.first().map(|queued| queued.runtime.clone()) else { return };
-    let is_lone = batch.len() == 1;
-    let answer_all = move || {
-        for queued in batch {
-            queued.job.answer(committed.as_ref().copied().map_err(StoreError::repeated));
-        }
-    };
-    if is_lone {
-        answer_all();
-    } else {
-        // To wake each caller from here would take time from the next batch.
-        runtime.spawn(async { answer_all() });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use jsonapi::Api;
@@ -453,18 +333,18 @@ mod tests {
         F: AsyncFn(&mut Tx) -> Result<(), StoreError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(Waiting { operation, result: None, answer });
-        (Queued { job, needs: Needs::default(), runtime: Handle::current() }, answered)
+        (Queued::new(Needs::default(), operation, answer), answered)
     }
 
     async fn ends(
         writer: &mut Writer,
         batch: Vec<(Queued, oneshot::Receiver<Result<(), StoreError>>)>,
     ) -> Vec<bool> {
-        let (mut waiting, answered): (VecDeque<_>, Vec<_>) = batch.into_iter().unzip();
-        let (_, mut nobody) = mpsc::channel(1);
-        let _ = writer.commit(&mut waiting, &mut nobody).await;
-        assert!(waiting.is_empty());
+        let (batch, answered): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let mut line = Line::new(mpsc::channel(1).1);
+        line.put_back(batch);
+        let _ = writer.commit(&mut line).await;
+        assert_eq!(line.len(), 0);
         let mut ends = Vec::new();
         for answer in answered {
             ends.push(answer.await.expect("an answer").is_ok());
@@ -477,12 +357,13 @@ mod tests {
         let connection = rusqlite::Connection::open_in_memory().expect("a database");
         let tables = Arc::new(Tables::new(&Api { prefix: "", resources: &[] }));
         let mut writer = Writer::new(Source::Sqlite(connection), tables, Arc::default(), 0);
-        writer.begun = 2;
-        assert_eq!(writer.take_begun(), 2);
-        assert_eq!(writer.take_begun(), 0);
-        writer.begun = 2;
+        let begun = Begun { operations: 2, done: 1 };
+        writer.begun = begun;
+        assert_eq!(writer.take_begun(), begun);
+        assert_eq!(writer.take_begun(), Begun::default());
+        writer.begun = begun;
         writer.tx = None;
-        assert_eq!(writer.take_begun(), 0);
+        assert_eq!(writer.take_begun(), Begun::default());
     }
 
     #[tokio::test]

@@ -48,7 +48,7 @@ pub enum Session {
 /// A connection that goes back to its pool.
 #[derive(Debug)]
 pub struct Postgres {
-    /// Taken only when dropped.
+    /// Where nothing may be asked, there is none.
     client: Option<Object>,
     in_transaction: AtomicBool,
     beginning: Beginning,
@@ -66,12 +66,21 @@ impl Session {
     }
 
     pub fn postgres(client: Object) -> Self {
-        Self::Postgres(Postgres {
-            client: Some(client),
-            in_transaction: AtomicBool::new(false),
-            beginning: Beginning::default(),
-            is_useless: AtomicBool::new(false),
-        })
+        Self::Postgres(Postgres::new(Some(client)))
+    }
+
+    /// Stands for the session with PostgreSQL where nothing may be asked: whatever is, fails, and
+    /// makes it useless.
+    pub fn nowhere() -> Self {
+        Self::Postgres(Postgres::new(None))
+    }
+
+    /// Whether there is somebody to ask.
+    pub fn reach(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(postgres) => postgres.client().map(|_| ()),
+        }
     }
 
     pub fn dialect(&self) -> Dialect {
@@ -85,7 +94,9 @@ impl Session {
     pub fn is_closed(&self) -> bool {
         match self {
             Self::Sqlite(_) => false,
-            Self::Postgres(postgres) => postgres.client().is_none_or(|client| client.is_closed()),
+            Self::Postgres(postgres) => {
+                postgres.client.as_ref().is_some_and(|client| client.is_closed())
+            }
         }
     }
 
@@ -124,7 +135,7 @@ impl Session {
             Self::Postgres(postgres) => {
                 let prepared = postgres.prepare_all(statements).await?;
                 postgres.begun().await?;
-                let client = postgres.client().ok_or(StoreError::Closed)?;
+                let client = postgres.client()?;
                 postgres.all(start(execute(client, &prepared, statements)).await).await
             }
         }
@@ -193,7 +204,7 @@ impl Session {
             }
             Self::Postgres(postgres) => {
                 let prepared = postgres.prepare_all(queries).await?;
-                let client = postgres.client().ok_or(StoreError::Closed)?;
+                let client = postgres.client()?;
                 let asked = start(query(client, &prepared, queries)).await;
                 postgres.visit_all(asked, visit).await
             }
@@ -282,13 +293,13 @@ impl Session {
     }
 
     /// As [`Self::commit`]; begins another transaction as soon as `next` says what to ask in it, if
-    /// that is before the answer to the commit is there. When that is, `committed` is called.
-    /// Returns what `next` has returned, and how the queries ended, which others may keep waiting;
-    /// nothing where no transaction has begun.
+    /// that is before the answer to the commit is there. What else it says is done until all is
+    /// answered. When the commit is, `committed` is called. Returns what `next` has returned, and
+    /// how the queries ended, which others may keep waiting; nothing where no transaction has begun.
     pub async fn commit_and_begin<N: Send>(
         &self,
         mut statements: Vec<Statement>,
-        next: impl Future<Output = (N, Vec<Statement>)>,
+        next: impl Future<Output = (N, Vec<Statement>, impl Future<Output = ()>)>,
         committed: impl FnOnce(),
         mut visit: impl FnMut(&mut N, usize, Row<'_>) -> Result<(), StoreError> + Send,
     ) -> Result<Option<(N, Result<(), StoreError>)>, StoreError> {
@@ -300,10 +311,10 @@ impl Session {
         statements.push(Statement::new("COMMIT", Vec::new()));
         let to_write = postgres.prepare_all(&statements).await?;
         postgres.begun().await?;
-        let client = postgres.client().ok_or(StoreError::Closed)?;
+        let client = postgres.client()?;
         let written = postgres.all(start(execute(client, &to_write, &statements)).await);
         pin_mut!(written, next);
-        let (mut next, queries) = match select(next, written.as_mut()).await {
+        let (mut next, queries, meanwhile) = match select(next, written.as_mut()).await {
             Either::Left((next, _)) => next,
             Either::Right((written, _)) => {
                 written?;
@@ -320,11 +331,18 @@ impl Session {
         };
         postgres.begin("BEGIN").await?;
         let asked = start(query(client, &to_ask, &queries)).await;
-        written.await?;
-        committed();
-        let visit = |position: usize, row: Row<'_>| visit(&mut next, position, row);
-        let visited = postgres.visit_all(asked, visit).await;
-        Ok(Some((next, visited)))
+        let answered = async {
+            written.await?;
+            committed();
+            let visit = |position: usize, row: Row<'_>| visit(&mut next, position, row);
+            let visited = postgres.visit_all(asked, visit).await;
+            Ok(Some((next, visited)))
+        };
+        pin_mut!(answered, meanwhile);
+        match select(answered, meanwhile).await {
+            Either::Left((visited, _)) => visited,
+            Either::Right(((), answered)) => answered.await,
+        }
     }
 
     /// Takes a transaction back, if there still is one.
@@ -360,7 +378,7 @@ impl Session {
     pub fn as_postgres(&self) -> Option<&Object> {
         match self {
             Self::Sqlite(_) => None,
-            Self::Postgres(postgres) => postgres.client(),
+            Self::Postgres(postgres) => postgres.client.as_ref(),
         }
     }
 }
@@ -418,6 +436,15 @@ fn query<'a>(
 }
 
 impl Postgres {
+    fn new(client: Option<Object>) -> Self {
+        Self {
+            client,
+            in_transaction: AtomicBool::new(false),
+            beginning: Beginning::default(),
+            is_useless: AtomicBool::new(false),
+        }
+    }
+
     /// Whether all has worked; if not, the first error.
     async fn all(
         &self,
@@ -447,8 +474,11 @@ impl Postgres {
         self.begun().await
     }
 
-    fn client(&self) -> Option<&Object> {
-        self.client.as_ref()
+    fn client(&self) -> Result<&Object, StoreError> {
+        self.client.as_ref().ok_or_else(|| {
+            self.is_useless.store(true, Ordering::Relaxed);
+            StoreError::Closed
+        })
     }
 
     pub fn client_mut(&mut self) -> Option<&mut Object> {
@@ -456,7 +486,7 @@ impl Postgres {
     }
 
     async fn prepare(&self, sql: &str) -> Result<tokio_postgres::Statement, StoreError> {
-        let client = self.client().ok_or(StoreError::Closed)?;
+        let client = self.client()?;
         if client.statement_cache.size() > STATEMENTS_KEPT_MAX {
             client.statement_cache.clear();
         }
@@ -477,13 +507,13 @@ impl Postgres {
     async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
         let statement = self.prepare(sql).await?;
         self.begun().await?;
-        let client = self.client().ok_or(StoreError::Closed)?;
+        let client = self.client()?;
         let executed = client.execute_raw(&statement, params.iter().map(Param::One)).await;
         executed.map_err(|error| self.failed(error))
     }
 
     async fn query(&self, sql: &str, params: &[Value]) -> Result<RowStream, StoreError> {
-        let client = self.client().ok_or(StoreError::Closed)?;
+        let client = self.client()?;
         let statement = if params.len() > PARAMS_KEPT_MAX {
             client.prepare(sql).await.map_err(|error| self.failed(error))?
         } else {
@@ -495,7 +525,7 @@ impl Postgres {
 
     /// Sends statements without awaiting the answer: what is sent next is answered after them.
     async fn send(&self, sql: &str) -> Result<SimpleQueryStream, StoreError> {
-        let client = self.client().ok_or(StoreError::Closed)?;
+        let client = self.client()?;
         client.simple_query_raw(sql).await.map_err(|error| self.failed(error))
     }
 
@@ -520,7 +550,7 @@ impl Postgres {
     }
 
     async fn batch(&self, sql: &str) -> Result<(), StoreError> {
-        let client = self.client().ok_or(StoreError::Closed)?;
+        let client = self.client()?;
         client.batch_execute(sql).await.map_err(|error| self.failed(error))
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::error::StoreError;
 use crate::fetch::{Fetch, Needs, Place, Target};
+use crate::ids::Ids;
 use crate::session::{Dialect, Row, Session};
 use crate::statement::Statement;
 use crate::table::{Table, Tables, take_ids};
@@ -19,8 +20,13 @@ use crate::work::{Known, Mark, Work};
 
 /// The part of a batch that may join on top of what is usual.
 const HEADROOM_PART: usize = 4;
+/// Batches that ids are taken for at once, where one follows another on the same rows.
+const AHEAD_BATCHES: usize = 4;
 /// The part by which the largest batch of late is forgotten with each that is smaller.
 const USUAL_PART: usize = 8;
+
+/// All records of resources that have few, by type.
+type Standing = HashMap<&'static str, Arc<[Record]>>;
 
 /// The transaction that an operation runs in, shared with its neighbours.
 #[derive(Debug)]
@@ -41,6 +47,10 @@ pub struct Tx {
     ids: HashMap<&'static str, Ids>,
     /// How many ids were given out since the transaction began, by type.
     given: BTreeMap<&'static str, usize>,
+    /// Operations that have run before the database has answered.
+    ahead: usize,
+    /// Where the one began that has not ended yet.
+    under_way: Option<Mark>,
     /// Operations in the batch.
     operations: usize,
     /// Operations that a batch has at most, of late.
@@ -48,26 +58,10 @@ pub struct Tx {
     /// Which rows of the totals this writer counts in.
     slot: i64,
     /// All records of resources that have few, as far as they were read.
-    standing: HashMap<&'static str, Arc<[Record]>>,
+    standing: Standing,
     /// Told of a commit that puts something into a line of deliveries.
     stir: Arc<Notify>,
     is_stirring: bool,
-}
-
-/// Ids that are ours to give out.
-#[derive(Clone, Copy, Debug)]
-struct Ids {
-    next: i64,
-    end: i64,
-}
-
-impl Ids {
-    /// Those of a sequence. Others may take from it in between: the part up to there is ours.
-    fn taken(ids: &[i64]) -> Self {
-        let first = ids.first().copied().unwrap_or_default();
-        let run = ids.iter().zip(first..).take_while(|(id, next)| **id == *next).count();
-        Self { next: first, end: first + i64::try_from(run).unwrap_or_default() }
-    }
 }
 
 /// What becomes of a shared transaction.
@@ -83,12 +77,37 @@ pub enum Fate {
     OutOfOrder,
 }
 
+/// Operations that wait for the transaction after this one.
+pub trait Followers {
+    /// Waits until there are some whom it pays to begin for; `is_at_hand` says of whose rows this
+    /// transaction knows how it leaves them.
+    async fn arrive(&mut self, is_at_hand: &dyn Fn(&Needs) -> bool);
+
+    /// What each of them needs.
+    fn needs(&self) -> impl ExactSizeIterator<Item = &Needs>;
+
+    /// Runs them before the database has answered, one after another and as they come, up to the
+    /// first that [`Tx::run_ahead`] does not run. Ends only by being dropped, between two of them.
+    async fn run_ahead(&mut self, tx: &mut Tx);
+}
+
+/// The transaction that has begun for those who wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// For so many of them.
+    pub operations: usize,
+    /// So many of which have run in it.
+    pub done: usize,
+}
+
 /// Batches of late, to tell what the next one needs beside what its operations say.
 #[derive(Debug)]
-pub struct Outlook {
+struct Outlook {
     tables: Arc<Tables>,
     /// Ids that the last one gave out, by type.
     given: BTreeMap<&'static str, usize>,
+    /// Ids that it leaves, by type.
+    left: BTreeMap<&'static str, usize>,
     /// Its operations.
     before: usize,
     /// Those of the largest.
@@ -98,24 +117,36 @@ pub struct Outlook {
 impl Outlook {
     /// What to read for so many operations. More may join: whatever is missing then, all of them
     /// wait for, while ids that are left over are a gap. Where one comes at a time, there is none.
-    pub(crate) fn fetch<'a>(
+    /// Whose rows are all at hand may run ahead with the ids that were left, so there should be as
+    /// many again for those that do so after them.
+    fn fetch<'a>(
         &self,
         operations: usize,
         needs: impl Iterator<Item = &'a Needs>,
+        are_at_hand: bool,
     ) -> (Fetch, Vec<Statement>) {
         let usual = operations.max(self.usual);
         let expected = usual + usual / HEADROOM_PART;
-        let given = self.given.iter().filter(|_| usual > 1);
-        let ids = given.map(|(kind, given)| (*kind, (given * expected).div_ceil(self.before)));
-        Fetch::new(&self.tables, needs, &ids.collect::<Vec<_>>())
+        let ids = self.given.iter().filter(|_| usual > 1).map(|(kind, given)| {
+            let needed = (given * expected).div_ceil(self.before);
+            let left = self.left.get(kind).copied().unwrap_or_default();
+            // Those who follow them take as many.
+            let lasts = are_at_hand && left >= 2 * needed;
+            (*kind, if are_at_hand { AHEAD_BATCHES * needed } else { needed } * usize::from(!lasts))
+        });
+        let ids: Vec<_> = ids.filter(|(_, count)| *count > 0).collect();
+        Fetch::new(&self.tables, needs, &ids)
     }
 }
 
 /// Whether nothing has to be read for these needs.
 fn has_all(work: &Work, needs: &Needs) -> bool {
-    let has_row =
-        |target: Target| !matches!(work.held((target.resource.kind, target.id)), Known::Not);
-    needs.answer.is_none() && needs.target.is_none_or(has_row)
+    needs.answer.is_none() && needs.target.is_none_or(|target| has_row(work, target))
+}
+
+/// Whether it is known how the row stands.
+fn has_row(work: &Work, target: Target) -> bool {
+    !matches!(work.held((target.resource.kind, target.id)), Known::Not)
 }
 
 impl Tx {
@@ -130,6 +161,8 @@ impl Tx {
             locked: None,
             ids: HashMap::new(),
             given: BTreeMap::new(),
+            ahead: 0,
+            under_way: None,
             operations: 1,
             usual: 1,
             slot,
@@ -150,7 +183,7 @@ impl Tx {
         // In SQLite nothing is gained by reading together.
         let (mut fetch, queries) = match self.session.dialect() {
             Dialect::Sqlite => (Fetch::default(), Vec::new()),
-            Dialect::Postgres => self.outlook().fetch(operations, needs),
+            Dialect::Postgres => self.outlook().fetch(operations, needs, false),
         };
         self.session.begin_writing().await?;
         let tables = Arc::clone(&self.tables);
@@ -165,20 +198,80 @@ impl Tx {
         let before = self.operations;
         // Down to one at last.
         self.usual = before.max(self.usual - self.usual.div_ceil(USUAL_PART));
+        let left = self.ids.iter().map(|(kind, ids)| (*kind, ids.count())).collect();
         let (tables, given) = (Arc::clone(&self.tables), self.given.clone());
-        Outlook { tables, given, before, usual: self.usual }
+        Outlook { tables, given, left, before, usual: self.usual }
     }
 
     /// From here on, operations run in the transaction that was begun last.
     fn open(&mut self, careful: bool, operations: usize, fetch: Fetch) {
-        self.work = fetch.work;
-        (self.careful, self.fate, self.locked) = (careful, Fate::Good, fetch.locked);
-        // Others may have given out more in the meantime.
+        // Others may have given out more ids in the meantime.
         self.ids = fetch.ids.iter().map(|(kind, ids)| (*kind, Ids::taken(ids))).collect();
         self.standing = fetch.standing.into_iter().map(|(kind, all)| (kind, all.into())).collect();
+        self.start(careful, operations, fetch.work, fetch.locked);
+    }
+
+    fn start(&mut self, careful: bool, operations: usize, work: Work, locked: Option<Place>) {
+        self.work = work;
+        (self.careful, self.fate, self.locked) = (careful, Fate::Good, locked);
+        (self.ahead, self.under_way) = (0, None);
         self.is_stirring = false;
         self.given.clear();
         self.expect(operations);
+    }
+
+    /// Runs an operation of the next transaction, for which nothing has been read yet, on the rows
+    /// as this transaction leaves them. Says whether it could be run, to its end or to a refusal:
+    /// not if it would have to ask the database anything. Then nothing of it is left.
+    pub(crate) async fn run_ahead(
+        &mut self,
+        needs: &Needs,
+        operation: impl AsyncFnOnce(&mut Tx),
+    ) -> bool {
+        if !needs.target.is_some_and(|target| has_row(&self.work, target)) {
+            return false;
+        }
+        let mark = self.work.mark();
+        self.under_way = Some(mark);
+        operation(self).await;
+        self.under_way = None;
+        let has_run = self.fate == Fate::Good && !self.session.is_useless();
+        if has_run {
+            self.ahead += 1;
+        } else {
+            self.undo(mark);
+        }
+        has_run
+    }
+
+    /// Takes what was read and locked for so many operations, some of which have run already, on
+    /// what was to be found. If something else was found, none of them has.
+    fn confirm(&mut self, operations: usize, fetch: Fetch, foreseen: &Standing) -> Begun {
+        let stands = |(kind, all): (&&str, &Arc<[Record]>)| {
+            fetch.standing.get(kind).is_some_and(|read| **read == **all)
+        };
+        let Some(is_all) = self.work.found(&fetch.work).filter(|_| foreseen.iter().all(stands))
+        else {
+            self.open(false, operations, fetch);
+            return Begun { operations, done: 0 };
+        };
+        if let Some(mark) = self.under_way.take() {
+            self.undo(mark);
+        }
+        if !is_all {
+            // Others may have had the rows that nobody knew.
+            self.ids.clear();
+        }
+        // Nothing else was locked, even if somebody has tried.
+        self.locked = fetch.locked;
+        for (kind, ids) in &fetch.ids {
+            self.ids.entry(kind).or_default().append(Ids::taken(ids));
+        }
+        self.work.take_over(fetch.work);
+        self.fate = Fate::Good;
+        let operations = operations.max(self.ahead);
+        self.expect(operations);
+        Begun { operations, done: self.ahead }
     }
 
     /// So many operations are going to run.
@@ -194,45 +287,54 @@ impl Tx {
     }
 
     /// Writes what was decided, and commits. Begins the transaction for the next operations before
-    /// the answer to this one is there, if `next` ends before that: it is told what to expect, and
-    /// which needs are rows of this transaction; it says how many operations there are, and what to
-    /// read for them. When the answer is there, `committed` is called. Says for how many operations
-    /// the next transaction has begun.
+    /// the answer to this one is there, if `followers` arrive before that, and lets them run ahead.
+    /// When the answer is there, `committed` is called. Says for how many operations the next
+    /// transaction has begun.
     pub(crate) async fn commit_and_begin(
         &mut self,
-        next: impl AsyncFnOnce(Outlook, &dyn Fn(&Needs) -> bool) -> (usize, Fetch, Vec<Statement>),
+        followers: &mut impl Followers,
         committed: impl FnOnce(),
-    ) -> Result<usize, StoreError> {
+    ) -> Result<Begun, StoreError> {
         let statements = self.last_statements()?;
         let (outlook, tables) = (self.outlook(), Arc::clone(&self.tables));
-        let is_stirring = std::mem::take(&mut self.is_stirring);
-        let (session, work, stir) = (&self.session, &self.work, &self.stir);
+        let (stir, is_stirring) = (Arc::clone(&self.stir), std::mem::take(&mut self.is_stirring));
         let committed = || {
             if is_stirring {
                 stir.notify_one();
             }
             committed();
         };
+        let session = std::mem::replace(&mut self.session, Session::nowhere());
+        let tx = &mut *self;
         let next = async {
-            let has = |needs: &Needs| has_all(work, needs);
-            let (operations, fetch, queries) = next(outlook, &has).await;
-            ((operations, fetch), queries)
+            let has = |needs: &Needs| has_all(&tx.work, needs);
+            followers.arrive(&has).await;
+            let are_at_hand = followers
+                .needs()
+                .all(|needs| needs.target.is_none_or(|target| has_row(&tx.work, target)));
+            let operations = followers.needs().len();
+            let (fetch, queries) = outlook.fetch(operations, followers.needs(), are_at_hand);
+            tx.standing.retain(|kind, _| fetch.standing.contains_key(kind));
+            let foreseen = tx.standing.clone();
+            tx.start(false, operations, tx.work.foreseen(&fetch.work), fetch.locked);
+            let ahead = followers.run_ahead(tx);
+            ((operations, fetch, foreseen), queries, ahead)
         };
-        let visit = |(_, fetch): &mut (usize, Fetch), position: usize, row: Row<'_>| {
-            fetch.take(&tables, position, row)
-        };
-        let begun = session.commit_and_begin(statements, next, committed, visit).await?;
-        match begun {
-            Some(((operations, fetch), Ok(()))) => {
-                self.open(false, operations, fetch);
-                Ok(operations)
+        let visit = |(_, fetch, _): &mut (usize, Fetch, Standing),
+                     position: usize,
+                     row: Row<'_>| { fetch.take(&tables, position, row) };
+        let begun = session.commit_and_begin(statements, next, committed, visit).await;
+        self.session = session;
+        match begun? {
+            Some(((operations, fetch, foreseen), Ok(()))) => {
+                Ok(self.confirm(operations, fetch, &foreseen))
             }
             Some((_, Err(_))) => {
                 // It fails only where the session is lost, too; what was committed stays so.
                 let _ = self.rollback().await;
-                Ok(0)
+                Ok(Begun::default())
             }
-            None => Ok(0),
+            None => Ok(Begun::default()),
         }
     }
 
@@ -282,9 +384,7 @@ impl Tx {
 
     fn last_statements(&mut self) -> Result<Vec<Statement>, StoreError> {
         self.check_begun()?;
-        let mut statements = self.work.take(self.session.dialect(), &self.tables);
-        statements.extend(self.work.totals(self.slot));
-        Ok(statements)
+        Ok(self.work.take(self.session.dialect(), &self.tables, Some(self.slot)))
     }
 
     /// Forgets everything since [`Self::begin`].
@@ -351,10 +451,8 @@ impl Tx {
         self.standing.clear();
         let ids = &mut self.ids;
         self.work.forget(mark, |kind, id| {
-            if let Some(ids) = ids.get_mut(kind)
-                && ids.next == id + 1
-            {
-                ids.next = id;
+            if let Some(ids) = ids.get_mut(kind) {
+                ids.take_back(id);
             }
         });
     }
@@ -364,7 +462,10 @@ impl Tx {
         if self.work.is_empty() {
             return Ok(());
         }
-        let statements = self.work.take(self.session.dialect(), &self.tables);
+        // Where nobody can be asked, what was decided is kept.
+        let reached = self.session.reach();
+        self.noted(reached)?;
+        let statements = self.work.take(self.session.dialect(), &self.tables, None);
         let nested = self.careful && self.session.dialect() == Dialect::Postgres;
         if nested {
             // A statement that fails must not take the operation's others with it.
@@ -508,24 +609,21 @@ impl Tx {
     pub(crate) async fn next_id(&mut self, table: &Table) -> Result<i64, StoreError> {
         let kind = table.resource.kind;
         *self.given.entry(kind).or_default() += 1;
-        let mut ids = match self.ids.get(kind) {
-            Some(ids) if ids.next < ids.end => *ids,
-            _ => match self.session.dialect() {
-                Dialect::Sqlite => {
-                    let last = self.read_one(&table.last_id, &[], |row| row.int(0)).await?;
-                    Ids { next: last.unwrap_or_default() + 1, end: i64::MAX }
-                }
-                Dialect::Postgres => self.take_ids(table).await?,
-            },
-        };
-        let id = ids.next;
-        ids.next += 1;
-        self.ids.insert(kind, ids);
-        Ok(id)
+        if let Some(id) = self.ids.get_mut(kind).and_then(Ids::give) {
+            return Ok(id);
+        }
+        match self.session.dialect() {
+            Dialect::Sqlite => {
+                let last = self.read_one(&table.last_id, &[], |row| row.int(0)).await?;
+                self.ids.insert(kind, Ids::from(last.unwrap_or_default() + 1));
+            }
+            Dialect::Postgres => self.take_ids(table).await?,
+        }
+        self.ids.get_mut(kind).and_then(Ids::give).ok_or(StoreError::Closed)
     }
 
     /// Ids of this table, and of those that ran out with it or are about to.
-    async fn take_ids(&mut self, table: &Table) -> Result<Ids, StoreError> {
+    async fn take_ids(&mut self, table: &Table) -> Result<(), StoreError> {
         let tables = Arc::clone(&self.tables);
         let wanted: Vec<(&Table, usize)> = match self.operations {
             // One id that is not needed would be a gap.
@@ -548,13 +646,13 @@ impl Tx {
         for ((table, _), ids) in wanted.iter().zip(&taken) {
             self.ids.insert(table.resource.kind, Ids::taken(ids));
         }
-        self.ids.get(table.resource.kind).copied().ok_or(StoreError::Closed)
+        Ok(())
     }
 
     /// Gives no id out that is in the table already, or below one that is.
     pub(crate) fn pass_id(&mut self, kind: &'static str, id: i64) {
         if let Some(ids) = self.ids.get_mut(kind) {
-            ids.next = ids.next.max(id.saturating_add(1));
+            ids.pass(id);
         }
     }
 }

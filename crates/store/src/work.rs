@@ -12,8 +12,11 @@ use jsonapi::{Record, Value};
 use crate::first_answers::{FirstAnswer, Kept};
 use crate::session::Dialect;
 use crate::statement::Statement;
-use crate::table::Tables;
+use crate::table::{Tables, insert_rows};
 use crate::writing::Writing;
+
+/// The columns of the table of totals.
+const TOTALS: [(&str, &str); 3] = [("kind", "text"), ("slot", "bigint"), ("total", "bigint")];
 
 /// A type and an id.
 pub type Key = (&'static str, i64);
@@ -218,6 +221,38 @@ impl Work {
         }
     }
 
+    /// The work of the next transaction, before anything was read for it: the rows that it wants
+    /// are as this one leaves them, if it has them, and no key has an answer.
+    pub fn foreseen(&self, wanted: &Self) -> Self {
+        let mut work = Self::default();
+        for key in wanted.held.keys() {
+            if let Some(held) = self.held.get(key) {
+                work.hold(*key, held.now().cloned());
+            }
+        }
+        work.known_answers.clone_from(&wanted.known_answers);
+        work
+    }
+
+    /// Whether what was read is what was foreseen; if so, whether all of it was.
+    pub fn found(&self, read: &Self) -> Option<bool> {
+        let is_found = |(key, held): (&Key, &Held)| {
+            self.held.get(key).is_none_or(|foreseen| foreseen.stored == held.stored)
+        };
+        let is_answered = read.known_answers.values().any(Option::is_some);
+        (read.held.iter().all(is_found) && !is_answered)
+            .then(|| read.held.keys().all(|key| self.held.contains_key(key)))
+    }
+
+    /// Keeps the rows that were read and locked and not foreseen.
+    pub fn take_over(&mut self, read: Self) {
+        for (key, held) in read.held {
+            if !self.held.contains_key(&key) {
+                self.hold(key, held.stored);
+            }
+        }
+    }
+
     /// Notes that none of these keys has an answer.
     pub fn know_answers(&mut self, keys: BTreeSet<(i64, String)>) {
         self.known_answers.extend(keys.into_iter().map(|key| (key, None)));
@@ -258,7 +293,8 @@ impl Work {
 
     /// Takes what there is to write: parents before those that point at them, deletes last and
     /// the other way round.
-    pub fn take(&mut self, dialect: Dialect, tables: &Tables) -> Vec<Statement> {
+    /// In a transaction's last statements, `slot` says in which rows the totals are counted.
+    pub fn take(&mut self, dialect: Dialect, tables: &Tables, slot: Option<i64>) -> Vec<Statement> {
         let mut writing = Writing::new(dialect);
         self.inserts.sort_by_key(|(kind, _)| tables.named(kind).rank);
         for (kind, records) in &mut self.inserts {
@@ -277,6 +313,9 @@ impl Work {
             if let Some(before) = stored {
                 writing.change(tables.named(kind), &before, held.stored.as_ref());
             }
+        }
+        if let Some(totals) = slot.and_then(|slot| self.totals(dialect, slot)) {
+            writing.beside(totals);
         }
         let mut statements = writing.finish();
         let passed = std::mem::take(&mut self.passed).into_iter();
@@ -302,20 +341,25 @@ impl Work {
     }
 
     /// How the totals change, in the order that every writer changes them in.
-    pub fn totals(&self, slot: i64) -> Option<Statement> {
+    fn totals(&self, dialect: Dialect, slot: i64) -> Option<Statement> {
         let mut totals: Vec<_> = self.totals.iter().filter(|(_, change)| *change != 0).collect();
         totals.sort_unstable();
-        let row = |row| format!("(${}, ${}, ${})", 3 * row + 1, 3 * row + 2, 3 * row + 3);
-        let rows: Vec<String> = (0..totals.len()).map(row).collect();
-        let sql = format!(
-            "INSERT INTO totals (kind, slot, total) VALUES {} \
-             ON CONFLICT (kind, slot) DO UPDATE SET total = totals.total + excluded.total",
-            rows.join(", ")
-        );
         let params = totals
             .iter()
             .flat_map(|(kind, change)| [Value::text(kind), Value::Int(slot), Value::Int(*change)]);
-        (!totals.is_empty()).then(|| Statement::new(sql, params.collect()))
+        let merged = "ON CONFLICT (kind, slot) DO UPDATE SET total = totals.total + excluded.total";
+        (!totals.is_empty()).then(|| match dialect {
+            Dialect::Sqlite => {
+                let row = |row| format!("(${}, ${}, ${})", 3 * row + 1, 3 * row + 2, 3 * row + 3);
+                let rows = (0..totals.len()).map(row).collect::<Vec<_>>().join(", ");
+                let sql = format!("INSERT INTO totals (kind, slot, total) VALUES {rows} {merged}");
+                Statement::new(sql, params.collect())
+            }
+            Dialect::Postgres => {
+                let sql = format!("{} {merged}", insert_rows("totals", &TOTALS));
+                Statement::of_rows(sql, TOTALS.len(), params)
+            }
+        })
     }
 }
 

@@ -57,6 +57,11 @@ impl<'a> Writing<'a> {
         }
     }
 
+    /// Adds what no other statement sees the effect of.
+    pub fn beside(&mut self, statement: Statement) {
+        self.inserts.push(statement);
+    }
+
     /// Changes a stored record into another, or removes it.
     pub fn change(&mut self, table: &'a Table, before: &Record, after: Option<&Record>) {
         self.follow(table, Some(before), after);

@@ -1,0 +1,184 @@
+//! The line of operations that wait for a write lane.
+
+use std::collections::VecDeque;
+use std::ops::AsyncFn;
+use std::pin::Pin;
+
+use futures_util::pending;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
+
+use crate::error::StoreError;
+use crate::fetch::Needs;
+use crate::tx::{Followers, Tx};
+
+/// Operations that share one commit at most.
+const BATCH_MAX: usize = 256;
+
+/// An operation that waits for its transaction.
+pub trait Job: Send {
+    /// Runs it; what it returns waits with it.
+    fn run<'a>(&'a mut self, tx: &'a mut Tx) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+    /// Tells its caller how it ended, now that the fate of the transaction is known.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Waiting<T, E, F> {
+    operation: F,
+    /// What came of it when it ran last.
+    result: Option<Result<T, E>>,
+    answer: oneshot::Sender<Result<T, E>>,
+}
+
+impl<T, E, F> Job for Waiting<T, E, F>
+where
+    T: Send,
+    E: From<StoreError> + Send,
+    F: AsyncFn(&mut Tx) -> Result<T, E> + Send,
+{
+    fn run<'a>(&'a mut self, tx: &'a mut Tx) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
+        Box::pin(async {
+            self.result = Some(tx.attempt(&self.operation).await);
+        })
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        // It may hold the last reference to the store, which must not be let go of here.
+        drop(self.operation);
+        let result = match committed {
+            Ok(()) => self.result.unwrap_or_else(|| Err(E::from(StoreError::Closed))),
+            // What it has found holds no more than what it did.
+            Err(error) => Err(E::from(error)),
+        };
+        // A caller that went away has no use for the answer.
+        let _ = self.answer.send(result);
+    }
+}
+
+/// A job, what it needs, and where its caller waits.
+pub struct Queued {
+    pub job: Box<dyn Job>,
+    needs: Needs,
+    runtime: Handle,
+}
+
+impl Queued {
+    /// An operation whose caller waits for `answer` in this runtime.
+    pub fn new<T, E, F>(needs: Needs, operation: F, answer: oneshot::Sender<Result<T, E>>) -> Self
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: AsyncFn(&mut Tx) -> Result<T, E> + Send + 'static,
+    {
+        let job = Box::new(Waiting { operation, result: None, answer });
+        Self { job, needs, runtime: Handle::current() }
+    }
+}
+
+/// Operations in the order in which they came.
+pub struct Line {
+    waiting: VecDeque<Queued>,
+    jobs: mpsc::Receiver<Queued>,
+}
+
+impl Line {
+    pub fn new(jobs: mpsc::Receiver<Queued>) -> Self {
+        Self { waiting: VecDeque::with_capacity(BATCH_MAX), jobs }
+    }
+
+    /// Waits until somebody waits; false when nobody ever will again.
+    pub async fn has_some(&mut self) -> bool {
+        if self.waiting.is_empty() {
+            self.waiting.extend(self.jobs.recv().await);
+        }
+        !self.waiting.is_empty()
+    }
+
+    /// Takes in who has come in the meantime.
+    pub fn receive(&mut self) {
+        while self.waiting.len() < BATCH_MAX
+            && let Ok(next) = self.jobs.try_recv()
+        {
+            self.waiting.push_back(next);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Queued> {
+        self.waiting.iter_mut()
+    }
+
+    /// The first so many leave the line.
+    pub fn leave(&mut self, count: usize) -> Vec<Queued> {
+        self.waiting.drain(..count).collect()
+    }
+
+    /// Those who left it are its first again.
+    pub fn put_back(&mut self, batch: Vec<Queued>) {
+        batch.into_iter().rev().for_each(|queued| self.waiting.push_front(queued));
+    }
+}
+
+impl Followers for Line {
+    /// Where nobody waits now, it is until somebody comes whose rows are at hand: to begin for one
+    /// who comes by himself would keep those apart who come with him.
+    async fn arrive(&mut self, is_at_hand: &dyn Fn(&Needs) -> bool) {
+        if !self.waiting.is_empty() {
+            return;
+        }
+        while self.waiting.len() < BATCH_MAX
+            && let Some(queued) = self.jobs.recv().await
+        {
+            let ends = is_at_hand(&queued.needs);
+            self.waiting.push_back(queued);
+            if ends {
+                return self.receive();
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
+    fn needs(&self) -> impl ExactSizeIterator<Item = &Needs> {
+        self.waiting.iter().map(|queued| &queued.needs)
+    }
+
+    async fn run_ahead(&mut self, tx: &mut Tx) {
+        // What was asked is on its way before anything else is done here.
+        yield_now().await;
+        let mut done = 0;
+        loop {
+            self.receive();
+            while let Some(Queued { job, needs, .. }) = self.waiting.get_mut(done) {
+                if !tx.run_ahead(needs, async |tx| job.run(tx).await).await {
+                    return std::future::pending().await;
+                }
+                done += 1;
+            }
+            // The next time that the database answers anything: who comes wakes nobody here, which
+            // would take more time than it gains.
+            pending!();
+        }
+    }
+}
+
+/// Tells those of a batch how it ended.
+pub fn answer(batch: Vec<Queued>, committed: Result<(), StoreError>) {
+    let Some(runtime) = batch.first().map(|queued| queued.runtime.clone()) else { return };
+    let is_lone = batch.len() == 1;
+    let answer_all = move || {
+        for queued in batch {
+            queued.job.answer(committed.as_ref().copied().map_err(StoreError::repeated));
+        }
+    };
+    if is_lone {
+        answer_all();
+    } else {
+        // To wake each caller from here would take time from the next batch.
+        runtime.spawn(async { answer_all() });
+    }
+}
