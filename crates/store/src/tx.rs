@@ -117,8 +117,8 @@ struct Outlook {
 impl Outlook {
     /// What to read for so many operations. More may join: whatever is missing then, all of them
     /// wait for, while ids that are left over are a gap. Where one comes at a time, there is none.
-    /// Whose rows are all at hand may run ahead with the ids that were left, so there should be as
-    /// many again for those that do so after them.
+    /// Whose rows are all at hand run ahead with the ids that were left, so there should be as many
+    /// again for those who do so after them.
     fn fetch<'a>(
         &self,
         operations: usize,
@@ -130,9 +130,14 @@ impl Outlook {
         let ids = self.given.iter().filter(|_| usual > 1).map(|(kind, given)| {
             let needed = (given * expected).div_ceil(self.before);
             let left = self.left.get(kind).copied().unwrap_or_default();
-            // Those who follow them take as many.
-            let lasts = are_at_hand && left >= 2 * needed;
-            (*kind, if are_at_hand { AHEAD_BATCHES * needed } else { needed } * usize::from(!lasts))
+            let count = if !are_at_hand {
+                needed
+            } else if left < 2 * needed {
+                AHEAD_BATCHES * needed
+            } else {
+                0
+            };
+            (*kind, count)
         });
         let ids: Vec<_> = ids.filter(|(_, count)| *count > 0).collect();
         Fetch::new(&self.tables, needs, &ids)
