@@ -26,6 +26,7 @@ mod migrations;
 mod operator_addresses;
 mod operators;
 mod outbox;
+mod outlook;
 mod postgres;
 mod records;
 mod session;

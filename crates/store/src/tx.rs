@@ -13,15 +13,12 @@ use tokio::sync::Notify;
 use crate::error::StoreError;
 use crate::fetch::{Fetch, Needs, Place, Target};
 use crate::ids::Ids;
+use crate::outlook::Outlook;
 use crate::session::{Dialect, Row, Session};
 use crate::statement::Statement;
 use crate::table::{Table, Tables, take_ids};
 use crate::work::{Known, Mark, Work};
 
-/// The part of a batch that may join on top of what is usual.
-const HEADROOM_PART: usize = 4;
-/// Batches that ids are taken for at once, where one follows another on the same rows.
-const AHEAD_BATCHES: usize = 4;
 /// The part by which the largest batch of late is forgotten with each that is smaller.
 const USUAL_PART: usize = 8;
 
@@ -98,50 +95,6 @@ pub struct Begun {
     pub operations: usize,
     /// So many of which have run in it.
     pub done: usize,
-}
-
-/// Batches of late, to tell what the next one needs beside what its operations say.
-#[derive(Debug)]
-struct Outlook {
-    tables: Arc<Tables>,
-    /// Ids that the last one gave out, by type.
-    given: BTreeMap<&'static str, usize>,
-    /// Ids that it leaves, by type.
-    left: BTreeMap<&'static str, usize>,
-    /// Its operations.
-    before: usize,
-    /// Those of the largest.
-    usual: usize,
-}
-
-impl Outlook {
-    /// What to read for so many operations. More may join: whatever is missing then, all of them
-    /// wait for, while ids that are left over are a gap. Where one comes at a time, there is none.
-    /// Whose rows are all at hand run ahead with the ids that were left, so there should be as many
-    /// again for those who do so after them.
-    fn fetch<'a>(
-        &self,
-        operations: usize,
-        needs: impl Iterator<Item = &'a Needs>,
-        are_at_hand: bool,
-    ) -> (Fetch, Vec<Statement>) {
-        let usual = operations.max(self.usual);
-        let expected = usual + usual / HEADROOM_PART;
-        let ids = self.given.iter().filter(|_| usual > 1).map(|(kind, given)| {
-            let needed = (given * expected).div_ceil(self.before);
-            let left = self.left.get(kind).copied().unwrap_or_default();
-            let count = if !are_at_hand {
-                needed
-            } else if left < 2 * needed {
-                AHEAD_BATCHES * needed
-            } else {
-                0
-            };
-            (*kind, count)
-        });
-        let ids: Vec<_> = ids.filter(|(_, count)| *count > 0).collect();
-        Fetch::new(&self.tables, needs, &ids)
-    }
 }
 
 /// Whether nothing has to be read for these needs.
