@@ -196,6 +196,9 @@ pub struct Resource {
     /// Whether many operations look at all of its records, which are few: they are read once for
     /// operations that share a transaction.
     pub standing: bool,
+    /// Whether records are served one after another in the order of their ids: none is added below
+    /// one that is there, even if its maker sees no other trace of that one.
+    pub is_queue: bool,
     /// Sets those values of a record that follow from its others. The database layer does so to
     /// every record that it writes, so they cannot be forgotten. It is given this definition.
     pub derive: Option<fn(&Resource, &mut Record)>,
@@ -221,6 +224,7 @@ impl Resource {
         on_delete: &[],
         audited: true,
         standing: false,
+        is_queue: false,
         derive: None,
     };
 

@@ -42,7 +42,8 @@ impl Outlook {
         let ids = self.given.iter().filter(|_| usual > 1).map(|(kind, given)| {
             let needed = (given * expected).div_ceil(self.before);
             let left = self.left.get(kind).copied().unwrap_or_default();
-            let count = if !are_at_hand {
+            let is_queue = self.tables.named(kind).resource.is_queue;
+            let count = if !are_at_hand || is_queue {
                 needed
             } else if left < 2 * needed {
                 AHEAD_BATCHES * needed

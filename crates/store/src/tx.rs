@@ -272,6 +272,8 @@ impl Tx {
                 .all(|needs| needs.target.is_none_or(|target| has_row(&tx.work, target)));
             let operations = followers.needs().len();
             let (fetch, queries) = outlook.fetch(operations, followers.needs(), are_at_hand);
+            // Of a queue, others may have added to the end and left the rows as they were.
+            tx.ids.retain(|kind, _| !tx.tables.named(kind).resource.is_queue);
             tx.standing.retain(|kind, _| fetch.standing.contains_key(kind));
             let foreseen = tx.standing.clone();
             tx.start(false, operations, tx.work.foreseen(&fetch.work), fetch.locked);

@@ -16,6 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 static TEMPLATES: Resource = Resource {
     kind: "invoice-templates",
     attributes: &[text("name", ""), text("filename", "")],
+    is_queue: true,
     ..Resource::PLAIN
 };
 static CONTACTS: Resource = Resource {
@@ -291,4 +292,31 @@ async fn ids_are_above_those_of_whoever_had_the_row_before() {
         done.await.unwrap().unwrap();
     }
     check(&database, counted + 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_joins_a_queue_below_what_another_has_added() {
+    let (database, stores) = open(2).await;
+    let [one, another] = [&stores[0], &stores[1]];
+    // After a crowd, ids are taken ahead.
+    let adds = |store: &Arc<Store>, id: i64, name: String| {
+        write(store, id, async move |tx: &mut Tx| {
+            count(tx, id).await?;
+            add_template(tx, &name).await
+        })
+    };
+    let crowd: Vec<_> = (0..64).map(|number| adds(one, 1, format!("crowd {number}"))).collect();
+    for added in crowd {
+        added.await.unwrap().unwrap();
+    }
+    let (other, first) = held_up(&database, one).await;
+    adds(another, 2, "theirs".to_owned()).await.unwrap().unwrap();
+    let second = adds(one, 1, "ours".to_owned());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    other.execute("ROLLBACK");
+    for done in [first, second] {
+        done.await.unwrap().unwrap();
+    }
+    let last = "SELECT name FROM invoice_templates ORDER BY id DESC LIMIT 1";
+    assert_eq!(database.value::<String>(last), "ours");
 }

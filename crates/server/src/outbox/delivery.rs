@@ -49,5 +49,6 @@ pub static DELIVERIES: Resource = Resource {
     verbs: Verbs::READ,
     cursors: true,
     audited: false,
+    is_queue: true,
     ..Resource::PLAIN
 };
