@@ -26,7 +26,8 @@ use crate::postgres;
 use crate::session::Session;
 use crate::sqlite::connection::Place;
 use crate::table::Tables;
-use crate::tx::{Begun, Fate, Followers as _, Tx};
+use crate::tx::ahead::{Begun, Followers as _};
+use crate::tx::{Fate, Tx};
 
 /// Operations that may wait before new ones are turned away.
 const QUEUE_MAX: usize = 2048;

@@ -11,7 +11,8 @@ use tokio::task::yield_now;
 
 use crate::error::StoreError;
 use crate::fetch::Needs;
-use crate::tx::{Followers, Tx};
+use crate::tx::Tx;
+use crate::tx::ahead::Followers;
 
 /// Operations that share one commit at most.
 const BATCH_MAX: usize = 256;

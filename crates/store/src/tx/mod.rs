@@ -1,6 +1,8 @@
 //! The transaction that operations share: what they read is locked, what they decide is written
 //! together before the commit.
 
+pub mod ahead;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::AsyncFnOnce;
 use std::panic::AssertUnwindSafe;
@@ -11,7 +13,7 @@ use jsonapi::{Record, Resource, Value};
 use tokio::sync::Notify;
 
 use crate::error::StoreError;
-use crate::fetch::{Fetch, Needs, Place, Target};
+use crate::fetch::{Fetch, Needs, Place};
 use crate::ids::Ids;
 use crate::outlook::Outlook;
 use crate::session::{Dialect, Row, Session};
@@ -72,39 +74,6 @@ pub enum Fate {
     Repeat,
     /// This operation wants a row that must be locked before those that are.
     OutOfOrder,
-}
-
-/// Operations that wait for the transaction after this one.
-pub trait Followers {
-    /// Waits until there are some whom it pays to begin for; `is_at_hand` says of whose rows this
-    /// transaction knows how it leaves them.
-    async fn arrive(&mut self, is_at_hand: &dyn Fn(&Needs) -> bool);
-
-    /// What each of them needs.
-    fn needs(&self) -> impl ExactSizeIterator<Item = &Needs>;
-
-    /// Runs them before the database has answered, one after another and as they come, up to the
-    /// first that [`Tx::run_ahead`] does not run. Ends only by being dropped, between two of them.
-    async fn run_ahead(&mut self, tx: &mut Tx);
-}
-
-/// The transaction that has begun for those who wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Begun {
-    /// For so many of them.
-    pub operations: usize,
-    /// So many of which have run in it.
-    pub done: usize,
-}
-
-/// Whether nothing has to be read for these needs.
-fn has_all(work: &Work, needs: &Needs) -> bool {
-    needs.answer.is_none() && needs.target.is_none_or(|target| has_row(work, target))
-}
-
-/// Whether it is known how the row stands.
-fn has_row(work: &Work, target: Target) -> bool {
-    !matches!(work.held((target.resource.kind, target.id)), Known::Not)
 }
 
 impl Tx {
@@ -178,124 +147,11 @@ impl Tx {
         self.expect(operations);
     }
 
-    /// Runs an operation of the next transaction, for which nothing has been read yet, on the rows
-    /// as this transaction leaves them. Says whether it could be run, to its end or to a refusal:
-    /// not if it would have to ask the database anything. Then nothing of it is left.
-    pub(crate) async fn run_ahead(
-        &mut self,
-        needs: &Needs,
-        operation: impl AsyncFnOnce(&mut Tx),
-    ) -> bool {
-        if !needs.target.is_some_and(|target| has_row(&self.work, target)) {
-            return false;
-        }
-        let mark = self.work.mark();
-        self.under_way = Some(mark);
-        operation(self).await;
-        self.under_way = None;
-        let has_run = self.fate == Fate::Good && !self.session.is_useless();
-        if has_run {
-            self.ahead += 1;
-        } else {
-            self.undo(mark);
-        }
-        has_run
-    }
-
-    /// Takes what was read and locked for so many operations, some of which have run already, on
-    /// what was to be found. If something else was found, none of them has.
-    fn confirm(&mut self, operations: usize, fetch: Fetch, foreseen: &Standing) -> Begun {
-        let stands = |(kind, all): (&&str, &Arc<[Record]>)| {
-            fetch.standing.get(kind).is_some_and(|read| **read == **all)
-        };
-        let Some(is_all) = self.work.found(&fetch.work).filter(|_| foreseen.iter().all(stands))
-        else {
-            self.open(false, operations, fetch);
-            return Begun { operations, done: 0 };
-        };
-        if let Some(mark) = self.under_way.take() {
-            self.undo(mark);
-        }
-        if !is_all {
-            // Others may have had the rows that nobody knew.
-            self.ids.clear();
-        }
-        // Nothing else was locked, even if somebody has tried.
-        self.locked = fetch.locked;
-        for (kind, ids) in &fetch.ids {
-            self.ids.entry(kind).or_default().append(Ids::taken(ids));
-        }
-        self.work.take_over(fetch.work);
-        self.fate = Fate::Good;
-        let operations = operations.max(self.ahead);
-        self.expect(operations);
-        Begun { operations, done: self.ahead }
-    }
-
     /// So many operations are going to run.
     pub(crate) fn expect(&mut self, operations: usize) {
         self.operations = operations;
         // Alone in its transaction, an operation locks as it likes.
         self.in_order = operations > 1;
-    }
-
-    /// Whether an operation that needs this has nothing to wait for.
-    pub(crate) fn has(&self, needs: &Needs) -> bool {
-        self.session.dialect() == Dialect::Sqlite || has_all(&self.work, needs)
-    }
-
-    /// Writes what was decided, and commits. Begins the transaction for the next operations before
-    /// the answer to this one is there, if `followers` arrive before that, and lets them run ahead.
-    /// When the answer is there, `committed` is called. Says for how many operations the next
-    /// transaction has begun.
-    pub(crate) async fn commit_and_begin(
-        &mut self,
-        followers: &mut impl Followers,
-        committed: impl FnOnce(),
-    ) -> Result<Begun, StoreError> {
-        let statements = self.last_statements()?;
-        let (outlook, tables) = (self.outlook(), Arc::clone(&self.tables));
-        let (stir, is_stirring) = (Arc::clone(&self.stir), std::mem::take(&mut self.is_stirring));
-        let committed = || {
-            if is_stirring {
-                stir.notify_one();
-            }
-            committed();
-        };
-        let session = std::mem::replace(&mut self.session, Session::nowhere());
-        let tx = &mut *self;
-        let next = async {
-            let has = |needs: &Needs| has_all(&tx.work, needs);
-            followers.arrive(&has).await;
-            let are_at_hand = followers
-                .needs()
-                .all(|needs| needs.target.is_none_or(|target| has_row(&tx.work, target)));
-            let operations = followers.needs().len();
-            let (fetch, queries) = outlook.fetch(operations, followers.needs(), are_at_hand);
-            // Of a queue, others may have added to the end and left the rows as they were.
-            tx.ids.retain(|kind, _| !tx.tables.named(kind).resource.is_queue);
-            tx.standing.retain(|kind, _| fetch.standing.contains_key(kind));
-            let foreseen = tx.standing.clone();
-            tx.start(false, operations, tx.work.foreseen(&fetch.work), fetch.locked);
-            let ahead = followers.run_ahead(tx);
-            ((operations, fetch, foreseen), queries, ahead)
-        };
-        let visit = |(_, fetch, _): &mut (usize, Fetch, Standing),
-                     position: usize,
-                     row: Row<'_>| { fetch.take(&tables, position, row) };
-        let begun = session.commit_and_begin(statements, next, committed, visit).await;
-        self.session = session;
-        match begun? {
-            Some(((operations, fetch, foreseen), Ok(()))) => {
-                Ok(self.confirm(operations, fetch, &foreseen))
-            }
-            Some((_, Err(_))) => {
-                // It fails only where the session is lost, too; what was committed stays so.
-                let _ = self.rollback().await;
-                Ok(Begun::default())
-            }
-            None => Ok(Begun::default()),
-        }
     }
 
     /// Notes that the commit puts something into a line of deliveries.
