@@ -17,10 +17,11 @@ use std::thread::{JoinHandle, yield_now};
 use std::time::Duration;
 
 use tokio::runtime::Builder;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::error::StoreError;
 use crate::fetch::Needs;
+use crate::handover::Handover;
 use crate::line::{Line, Queued, answer};
 use crate::postgres;
 use crate::session::Session;
@@ -57,7 +58,7 @@ impl Lane {
     pub fn start(
         source: Source,
         tables: Arc<Tables>,
-        stir: &Arc<Notify>,
+        handover: &Arc<Handover>,
         slot: i64,
     ) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
@@ -67,7 +68,7 @@ impl Lane {
             Source::Postgres(_) => builder.enable_all(),
         };
         let runtime = builder.build()?;
-        let writer = Writer::new(source, tables, Arc::clone(stir), slot);
+        let writer = Writer::new(source, tables, Arc::clone(handover), slot);
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || runtime.block_on(writer.run(jobs)))?;
@@ -117,7 +118,7 @@ struct Writer {
     /// Where the file of SQLite must be.
     place: Option<Place>,
     tables: Arc<Tables>,
-    stir: Arc<Notify>,
+    handover: Arc<Handover>,
     slot: i64,
     tx: Option<Tx>,
     /// The transaction that has begun already for those that wait.
@@ -127,17 +128,17 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(source: Source, tables: Arc<Tables>, stir: Arc<Notify>, slot: i64) -> Self {
+    fn new(source: Source, tables: Arc<Tables>, handover: Arc<Handover>, slot: i64) -> Self {
         let (pool, place, tx) = match source {
             Source::Sqlite(connection) => {
                 let place = Place::of(&connection);
                 let session = Session::sqlite(connection);
-                let tx = Tx::new(session, Arc::clone(&tables), Arc::clone(&stir), slot);
+                let tx = Tx::new(session, Arc::clone(&tables), Arc::clone(&handover), slot);
                 (None, Some(place), Some(tx))
             }
             Source::Postgres(pool) => (Some(pool), None, None),
         };
-        Self { pool, place, tables, stir, slot, tx, begun: Begun::default(), failing: false }
+        Self { pool, place, tables, handover, slot, tx, begun: Begun::default(), failing: false }
     }
 
     async fn run(mut self, jobs: mpsc::Receiver<Queued>) {
@@ -207,8 +208,8 @@ impl Writer {
                 pool.renew();
             }
             let session = Session::postgres(pool.get().await?);
-            let (tables, stir) = (Arc::clone(&self.tables), Arc::clone(&self.stir));
-            self.tx = Some(Tx::new(session, tables, stir, self.slot));
+            let (tables, handover) = (Arc::clone(&self.tables), Arc::clone(&self.handover));
+            self.tx = Some(Tx::new(session, tables, handover, self.slot));
         }
         self.tx.as_mut().ok_or(StoreError::Closed)
     }

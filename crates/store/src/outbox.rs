@@ -13,13 +13,13 @@ use crate::statement::Statement;
 use crate::store::Store;
 use crate::tx::Tx;
 
-/// More waiting deliveries are not counted.
+/// More waiting deliveries are not counted, and no more errands.
 const BACKLOG_COUNTED_MAX: i64 = 100_000;
 /// Slow receivers that one look finds; others are found when these have been served.
 const TARGETS_MAX: usize = 1_000;
 
 const JOIN: &str = "INSERT INTO delivery_lines (name, target, due_at, failures, joined) \
-    VALUES ($1, $2, $3, 0, 1) \
+    VALUES ($1, $2, $3, $4, 1) \
     ON CONFLICT (name) DO UPDATE SET joined = delivery_lines.joined + 1";
 const HURRY: &str = "UPDATE delivery_lines SET due_at = $1 \
     WHERE name = $2 AND due_at > $1 AND holder IS NULL";
@@ -36,8 +36,9 @@ const DUE: &str = "SELECT name FROM delivery_lines \
     WHERE target = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3";
 const CLAIMED: &str = "SELECT name, failures, joined FROM delivery_lines \
     WHERE target = $1 AND due_at = $2 AND holder = $3";
-const COUNT: &str = "SELECT count(*) FROM \
-    (SELECT 1 FROM deliveries WHERE state = 'pending' LIMIT $1) AS waiting";
+const COUNT: &str = "SELECT \
+    (SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE state = 'pending' LIMIT $1) AS waiting) + \
+    (SELECT count(*) FROM (SELECT 1 FROM errands LIMIT $1) AS untried)";
 const NTH_LATEST_MAIL: &str = "SELECT sent_at FROM email_logs \
     WHERE contact_id = $1 AND sent_at IS NOT NULL ORDER BY sent_at DESC LIMIT 1 OFFSET $2";
 const OLDEST: &str = "SELECT queued_at FROM deliveries WHERE state = 'pending' \
@@ -71,15 +72,15 @@ pub enum Left {
 /// What waits to be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backlog {
-    /// How many deliveries; no more than 100,000 are counted.
+    /// How many deliveries and errands; no more than 100,000 are counted of either.
     pub waiting: i64,
-    /// Since when the oldest of them waits.
+    /// Since when the oldest of the deliveries waits.
     pub oldest: Option<Timestamp>,
 }
 
 impl Tx {
-    /// Puts a delivery that this transaction inserts into its line, which is due at `due` if it is
-    /// new. Whoever waits at [`Store::stirred`] hears of it.
+    /// Puts a delivery that this transaction inserts into its line, which is due at `due` after so
+    /// many failures, if it is new. Whoever waits at [`Store::stirred`] hears of it.
     ///
     /// # Errors
     /// When the statement fails.
@@ -88,9 +89,11 @@ impl Tx {
         line: &str,
         target: &str,
         due: Timestamp,
+        failures: i64,
     ) -> Result<(), StoreError> {
         self.stir();
-        let params = vec![Value::text(line), Value::text(target), Value::Time(due)];
+        let params =
+            vec![Value::text(line), Value::text(target), Value::Time(due), Value::Int(failures)];
         self.leave(Statement::new(JOIN, params)).await
     }
 
@@ -164,7 +167,7 @@ impl Store {
     /// Ends when a transaction of this process has put something into a line, which may have been
     /// before the call.
     pub async fn stirred(&self) {
-        self.stir.notified().await;
+        self.handover.lines.notified().await;
     }
 
     /// Every target that has lines, up to a thousand of those behind `after`.

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use jsonapi::{Api, Include, Included, Listing, Record, Resource};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::console_sessions::{self, ConsoleSession};
 use crate::database::{Database, make_directory, path_of};
 use crate::error::{OpenError, StoreError};
 use crate::fetch::Needs;
+use crate::handover::Handover;
 use crate::lane::{Lane, Source};
 use crate::listing::{self, Reading};
 use crate::lookups::Lookups;
@@ -50,8 +51,8 @@ pub struct Store {
     turn: AtomicUsize,
     readers: Readers,
     long_lists: Arc<Semaphore>,
-    /// Told when something is put into a line of deliveries.
-    pub(crate) stir: Arc<Notify>,
+    /// Told of what is to be delivered.
+    pub(crate) handover: Arc<Handover>,
 }
 
 /// Where reading connections come from.
@@ -142,11 +143,11 @@ impl Store {
         let mut connection = connection::writer(file).map_err(failed)?;
         migrations::migrate(&mut connection, path)?;
         let tables = Arc::new(Tables::new(&api));
-        let stir = Arc::default();
-        let lane = Lane::start(Source::Sqlite(connection), Arc::clone(&tables), &stir, 0)?;
+        let handover = Arc::default();
+        let lane = Lane::start(Source::Sqlite(connection), Arc::clone(&tables), &handover, 0)?;
         let readers =
             Readers::Sqlite { pool: Arc::new(Pool::new(file.to_owned())), path: file.to_owned() };
-        Ok(Self::new(api, tables, vec![lane], readers, stir))
+        Ok(Self::new(api, tables, vec![lane], readers, handover))
     }
 
     async fn open_postgres(database: &Database, api: Api) -> Result<Self, OpenError> {
@@ -166,16 +167,16 @@ impl Store {
         migrations::migrate_postgres(&mut client, &server.place()).await?;
         drop(client);
         let tables = Arc::new(Tables::new(&api));
-        let stir = Arc::default();
+        let handover = Arc::default();
         let mut lanes = Vec::with_capacity(database.lanes);
         for lane in 0..database.lanes.clamp(1, 64) {
             let slot = i64::try_from(RandomState::new().hash_one(lane) % SLOTS).unwrap_or_default();
             let pool = server.pool(1, Asked::SingleRows)?;
-            lanes.push(Lane::start(Source::Postgres(pool), Arc::clone(&tables), &stir, slot)?);
+            lanes.push(Lane::start(Source::Postgres(pool), Arc::clone(&tables), &handover, slot)?);
         }
         let lookups = Lookups::new(server.pool(1, Asked::SingleRows)?, Arc::clone(&tables));
         let lookups = Arc::new(lookups);
-        Ok(Self::new(api, tables, lanes, Readers::Postgres { primary, replica, lookups }, stir))
+        Ok(Self::new(api, tables, lanes, Readers::Postgres { primary, replica, lookups }, handover))
     }
 
     fn new(
@@ -183,10 +184,10 @@ impl Store {
         tables: Arc<Tables>,
         lanes: Vec<Lane>,
         readers: Readers,
-        stir: Arc<Notify>,
+        handover: Arc<Handover>,
     ) -> Self {
         let long_lists = Arc::new(Semaphore::new(LONG_LISTS_MAX));
-        Self { api, tables, lanes, turn: AtomicUsize::new(0), readers, long_lists, stir }
+        Self { api, tables, lanes, turn: AtomicUsize::new(0), readers, long_lists, handover }
     }
 
     pub(crate) fn tables(&self) -> &Tables {

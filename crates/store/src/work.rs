@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jsonapi::{Record, Value};
 
 use crate::first_answers::{FirstAnswer, Kept};
+use crate::handover::Errand;
 use crate::session::Dialect;
 use crate::statement::Statement;
 use crate::table::{Tables, insert_rows};
@@ -68,6 +69,7 @@ enum Undo {
     Inserted(&'static str, i64),
     Statement,
     Answer,
+    Errand,
     Total(&'static str, i64),
     /// The database has taken the step over.
     Nothing,
@@ -94,6 +96,8 @@ pub struct Work {
     known_answers: HashMap<(i64, String), Option<FirstAnswer>>,
     /// Changes of the totals by type.
     totals: Vec<(&'static str, i64)>,
+    /// To be handed over after the commit.
+    errands: Vec<Errand>,
     undo: Vec<Undo>,
     flushes: usize,
 }
@@ -134,6 +138,9 @@ impl Work {
                 }
                 Undo::Answer => {
                     self.answers.pop();
+                }
+                Undo::Errand => {
+                    self.errands.pop();
                 }
                 Undo::Total(kind, change) => count(&mut self.totals, kind, -change),
                 Undo::Nothing => {}
@@ -192,6 +199,16 @@ impl Work {
     pub fn statement(&mut self, statement: Statement) {
         self.undo.push(Undo::Statement);
         self.statements.push(statement);
+    }
+
+    pub fn hand_over(&mut self, errand: Errand) {
+        self.undo.push(Undo::Errand);
+        self.errands.push(errand);
+    }
+
+    /// Takes what the commit that follows is to hand over.
+    pub fn take_errands(&mut self) -> Vec<Errand> {
+        std::mem::take(&mut self.errands)
     }
 
     pub fn count(&mut self, kind: &'static str, change: i64) {
@@ -335,7 +352,11 @@ impl Work {
             match step {
                 Undo::Insert(kind, id) => *step = Undo::Inserted(kind, *id),
                 Undo::Statement | Undo::Answer => *step = Undo::Nothing,
-                Undo::Held(..) | Undo::Inserted(..) | Undo::Total(..) | Undo::Nothing => {}
+                Undo::Held(..)
+                | Undo::Inserted(..)
+                | Undo::Errand
+                | Undo::Total(..)
+                | Undo::Nothing => {}
             }
         }
     }

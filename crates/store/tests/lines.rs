@@ -23,7 +23,7 @@ async fn open() -> (TestDatabase, Store) {
 
 async fn join(store: &Store, line: &'static str, target: &'static str, secs: i64) {
     let joined: Result<(), StoreError> =
-        store.write(async move |tx| tx.join_line(line, target, at(secs)).await).await;
+        store.write(async move |tx| tx.join_line(line, target, at(secs), 0).await).await;
     joined.unwrap();
 }
 
@@ -128,7 +128,7 @@ async fn a_commit_wakes_whoever_waits_and_a_refusal_does_not() {
     assert!(!stirs().await);
     let refused: Result<(), StoreError> = store
         .write(async |tx| {
-            tx.join_line("a", "hook 1", at(0)).await?;
+            tx.join_line("a", "hook 1", at(0), 0).await?;
             Err(StoreError::Conflict)
         })
         .await;

@@ -66,7 +66,7 @@ pub fn describe() {
     describe_gauge!("job_held", "1 where this node does the job, 0 where another one may.");
     describe_gauge!(
         "deliveries_waiting",
-        "Deliveries that wait; no more than 100,000 are counted."
+        "Deliveries that wait, and errands; no more than 100,000 are counted of either."
     );
     describe_gauge!("deliveries_oldest_seconds", "For how long the oldest of them has waited.");
     describe_counter!("deliveries_total", "Attempts to deliver, by channel and outcome.");

@@ -5,10 +5,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use jsonapi::{Record, Value};
 use serde_json::json;
-use store::{Left, Line, StoreError, Tx};
+use store::{Errand, Left, Line, StoreError, Tx};
 
 use super::delivery::{DEAD, DELIVERED, DELIVERIES, EMAIL, PENDING, SUPPRESSED, WEBHOOK};
-use super::tell::{News, tell};
+use super::tell::{News, tell, webhook_line, webhook_target};
+use super::webhook::WEBHOOKS;
 use crate::events::{DELIVERY_DEAD_LETTERED, EVENTS};
 use crate::http::count_delivery;
 
@@ -112,6 +113,36 @@ pub async fn mark(tx: &mut Tx, attempt: &Attempt, now: Timestamp) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Ends an errand, and writes down the delivery that it is from now on, with what became of the
+/// first attempt. If that is to be tried again, it waits in its line. To a webhook that is gone,
+/// nothing was delivered. `chance` is 0 to 1023.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn settle(
+    tx: &mut Tx,
+    errand: &Errand,
+    attempt: &Attempt,
+    chance: u32,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.end_errand(errand).await?;
+    let is_there = tx.all(&WEBHOOKS).await?.iter().any(|hook| hook.key() == errand.webhook());
+    let Some(before) = attempt.deliveries.first().filter(|_| is_there) else { return Ok(()) };
+    let (state, error) = judge(&attempt.outcome, before, now);
+    let Record { values, links, .. } = tried(before, attempt, state, error, now);
+    let delivery = tx.insert(&DELIVERIES, values, links).await?;
+    match state {
+        PENDING => {
+            let line = webhook_line(errand.webhook(), delivery.links[3]);
+            let due = backoff(1, chance, now);
+            tx.join_line(&line, &webhook_target(errand.webhook()), due, 1).await
+        }
+        DEAD => tell_of_death(tx, &delivery, now).await,
+        _ => Ok(()),
+    }
 }
 
 /// A delivery after an attempt that left it in this state.

@@ -2,9 +2,9 @@
 //! happen.
 
 use jiff::Timestamp;
-use jsonapi::{Base, Included, Query, Record, Value, Visibility, write_member, write_value};
+use jsonapi::{Base, Id, Included, Query, Record, Value, Visibility, write_member, write_value};
 use serde_json::{Map, Value as Json};
-use store::{StoreError, Tx};
+use store::{Errand, StoreError, Tx};
 
 use super::delivery::{DELIVERIES, EMAIL, PENDING, WEBHOOK};
 use super::webhook::WEBHOOKS;
@@ -30,8 +30,8 @@ pub struct News<'a> {
     pub now: Timestamp,
 }
 
-/// Writes an event down, with a delivery for every webhook that wants it. `None` where nobody
-/// wants an event that is not always written.
+/// Writes an event down, with an errand or a delivery for every webhook that wants it. `None`
+/// where nobody wants an event that is not always written.
 ///
 /// # Errors
 /// When a statement fails.
@@ -44,7 +44,9 @@ pub async fn tell(tx: &mut Tx, news: News<'_>) -> Result<Option<Record>, StoreEr
     }
     let event = write(tx, &news, !wanting.is_empty()).await?;
     for webhook in wanting {
-        deliver_to_webhook(tx, &event, webhook, news.now).await?;
+        if !tx.add_errand(webhook, &event, news.now).await? {
+            deliver_to_webhook(tx, webhook, (event.key(), event.links[0]), news.now).await?;
+        }
     }
     Ok(Some(event))
 }
@@ -64,7 +66,7 @@ pub async fn is_wanted(tx: &mut Tx, kind: &EventKind) -> Result<bool, StoreError
 /// When a statement fails.
 pub async fn tell_only(tx: &mut Tx, webhook: i64, news: News<'_>) -> Result<Record, StoreError> {
     let event = write(tx, &news, true).await?;
-    deliver_to_webhook(tx, &event, webhook, news.now).await
+    deliver_to_webhook(tx, webhook, (event.key(), event.links[0]), news.now).await
 }
 
 /// As [`tell`], to no webhook: for what is to be mailed only.
@@ -165,21 +167,31 @@ fn account_document(account: &Record) -> Box<str> {
     text(write_member(&base, &ACCOUNTS, Some(account), &query, &Included::default()))
 }
 
-/// Adds a delivery of an event to a webhook.
+/// Adds a delivery of an event, which has an id and perhaps an account, to a webhook.
 ///
 /// # Errors
 /// When a statement fails.
 pub async fn deliver_to_webhook(
     tx: &mut Tx,
-    event: &Record,
     webhook: i64,
+    (event, account): (i64, Option<i64>),
     now: Timestamp,
 ) -> Result<Record, StoreError> {
-    let account = event.links[0];
-    let target = webhook_target(webhook);
-    let line = format!("{target}, account {}", account.unwrap_or_default());
-    let links = vec![Some(event.key()), Some(webhook), None, account];
-    enqueue(tx, WEBHOOK, &line, &target, links, now).await
+    let line = webhook_line(webhook, account);
+    let links = vec![Some(event), Some(webhook), None, account];
+    enqueue(tx, WEBHOOK, &line, &webhook_target(webhook), links, now).await
+}
+
+/// The delivery that an errand would be if it waited in its line; it has no id.
+#[must_use]
+pub fn delivery_of(errand: &Errand) -> Record {
+    let account = errand.event.links[0];
+    let since = EVENTS.value(&errand.event, "created-at").as_time().unwrap_or(errand.until);
+    Record {
+        id: Id::Int(0),
+        values: pending(WEBHOOK, &webhook_line(errand.webhook(), account), since),
+        links: vec![Some(errand.event.key()), Some(errand.webhook()), None, account],
+    }
 }
 
 /// Adds a mail of an event to each of these contacts, once. Contacts without a mail server of
@@ -224,6 +236,11 @@ pub fn webhook_target(webhook: i64) -> String {
     format!("webhook {webhook}")
 }
 
+/// All deliveries of one account to a webhook go one after another.
+pub fn webhook_line(webhook: i64, account: Option<i64>) -> String {
+    format!("{}, account {}", webhook_target(webhook), account.unwrap_or_default())
+}
+
 /// All mail to one contact goes one after another.
 fn mail_line(contact: i64) -> String {
     format!("contact {contact}")
@@ -237,12 +254,17 @@ async fn enqueue(
     links: Vec<Option<i64>>,
     now: Timestamp,
 ) -> Result<Record, StoreError> {
+    let delivery = tx.insert(&DELIVERIES, pending(channel, line, now), links).await?;
+    tx.join_line(line, target, now, 0).await?;
+    Ok(delivery)
+}
+
+/// The values of a delivery that waits since then.
+fn pending(channel: &str, line: &str, since: Timestamp) -> Vec<Value> {
     let nothing_yet = std::iter::repeat_n(Value::Null, 6);
-    let values = [Value::text(channel), Value::text(PENDING), Value::Int(0), Value::Time(now)]
+    [Value::text(channel), Value::text(PENDING), Value::Int(0), Value::Time(since)]
         .into_iter()
         .chain(nothing_yet)
-        .chain([Value::text(line), Value::Time(now)]);
-    let delivery = tx.insert(&DELIVERIES, values.collect(), links).await?;
-    tx.join_line(line, target, now).await?;
-    Ok(delivery)
+        .chain([Value::text(line), Value::Time(since)])
+        .collect()
 }

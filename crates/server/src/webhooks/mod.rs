@@ -11,7 +11,7 @@ mod rules;
 mod secret;
 
 pub use openapi::describe;
-pub use post::{Tried, serve};
+pub use post::{Tried, run, serve};
 pub use routes::router;
 
 /// Webhooks as the shared routes serve them.

@@ -108,7 +108,7 @@ pub async fn redeliver(
         tx.update(&DELIVERIES, &before, &after).await?;
     }
     let line = DELIVERIES.value(&before, "line").as_text().unwrap_or_default().to_owned();
-    tx.join_line(&line, &webhook_target(webhook), now).await?;
+    tx.join_line(&line, &webhook_target(webhook), now, 0).await?;
     tx.hurry_line(&line, now).await?;
     Ok(after)
 }
@@ -136,6 +136,9 @@ pub async fn switch_off(tx: &mut Tx, id: i64, url: &str, moment: Moment) -> Resu
 /// When a statement fails.
 pub async fn follow(tx: &mut Tx, change: Change<'_>) -> Result<(), ApiError> {
     let Some(before) = change.before else { return Ok(()) };
+    if change.after.is_none() {
+        tx.drop_errands(before.key()).await?;
+    }
     let differs = |after: &Record| {
         let differs = |name| WEBHOOKS.value(before, name) != WEBHOOKS.value(after, name);
         differs("active") || differs("url")

@@ -8,7 +8,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use jsonapi::{Record, Value};
 use serde_json::{Value as Json, json};
-use store::{Needs, StoreError, Target, Tx};
+use store::{Errand, Needs, StoreError, Target, Tx};
 use tokio::time::Instant;
 
 use super::operations::switch_off;
@@ -17,7 +17,9 @@ use crate::app::App;
 use crate::clock::Moment;
 use crate::events::EVENTS;
 use crate::http::Answer;
-use crate::outbox::{Attempt, DELIVERIES, Due, Outcome, Served, WEBHOOKS, count, is_last, mark};
+use crate::outbox::{
+    Attempt, DELIVERIES, Due, Outcome, Served, WEBHOOKS, count, delivery_of, is_last, mark, settle,
+};
 
 /// How long deliveries read together are served: with what comes before it and the last answer,
 /// well below the time that a line is claimed for.
@@ -55,6 +57,14 @@ pub async fn serve(app: &Arc<App>, due: Vec<Due>) -> Result<(Served, Option<Trie
     Ok((Served::All, last))
 }
 
+/// Tries to post an errand's event for the first time.
+///
+/// # Errors
+/// When the webhook cannot be read.
+pub async fn run(app: &App, errand: &Errand) -> Result<Tried, StoreError> {
+    attempt(app, Due { delivery: delivery_of(errand), event: Some(errand.event.clone()) }).await
+}
+
 /// An attempt that was made.
 #[derive(Debug)]
 pub struct Tried {
@@ -79,10 +89,30 @@ impl Tried {
     /// # Errors
     /// When a statement fails.
     pub async fn write(&self, tx: &mut Tx, moment: Moment) -> Result<(), StoreError> {
-        if let Some((webhook, url)) = &self.gone {
-            switch_off(tx, *webhook, url, moment).await?;
-        }
+        self.heed(tx, moment).await?;
         mark(tx, &self.attempt, moment.now).await
+    }
+
+    /// As [`Self::write`], of an attempt that was the first. `chance` is 0 to 1023.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn settle(
+        &self,
+        tx: &mut Tx,
+        errand: &Errand,
+        chance: u32,
+        moment: Moment,
+    ) -> Result<(), StoreError> {
+        self.heed(tx, moment).await?;
+        settle(tx, errand, &self.attempt, chance, moment.now).await
+    }
+
+    async fn heed(&self, tx: &mut Tx, moment: Moment) -> Result<(), StoreError> {
+        match &self.gone {
+            Some((webhook, url)) => switch_off(tx, *webhook, url, moment).await,
+            None => Ok(()),
+        }
     }
 
     /// Counts it in the metrics, now that it is written down.

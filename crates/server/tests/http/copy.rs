@@ -281,6 +281,8 @@ async fn an_installation_comes_back_as_it_left_and_nobody_notices_the_moves() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_table_of_the_schema_is_copied() {
     let app = full().await;
+    let now = app.database.literal(&Stored::Time(app.app.now()));
+    app.database.execute(&format!("INSERT INTO errands VALUES (1, 1, 1, {now})"));
     let here = Here::with_copy_of(&app.database);
     let target = empty(here.database().kind(), &here.path().join("there.db"));
     let told = copy(here.database(), &target).well();

@@ -204,8 +204,23 @@ impl TestApp {
         }
     }
 
+    /// Waits until every event was tried to be posted once.
+    pub async fn all_tried(&self) {
+        let since = Instant::now();
+        while self.errands() > 0 {
+            assert!(since.elapsed() < PATIENCE, "{}", self.get("/deliveries").await.body);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// How many errands there are.
+    pub fn errands(&self) -> i64 {
+        self.stored("SELECT count(*) FROM errands")
+    }
+
     /// Waits until no delivery waits.
     pub async fn all_delivered(&self) {
+        self.all_tried().await;
         let since = Instant::now();
         while self.total("/deliveries?filter[state_eq]=pending").await > 0 {
             assert!(since.elapsed() < PATIENCE, "{}", self.get("/deliveries").await.body);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use testbed::Kind;
 use tokio::task::block_in_place;
 
 use crate::program::{Here, Program, ask, open_accounts, sign_in};
@@ -88,6 +89,31 @@ async fn a_server_that_is_killed_before_it_knows_posts_again_under_the_same_id()
     assert_eq!((&first["verified"], &second["verified"]), (&json!([0]), &json!([0])));
     until_delivered(program.address, &token, 1).await;
     assert_eq!(receiver.got_until_quiet(QUIET), [Value::Null; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_of_a_server_that_was_killed_while_it_posted_is_posted_by_the_next() {
+    let here = Here::new();
+    let receiver = Receiver::start();
+    let program = serve(&here);
+    let token = sign_in(program.address, "admin", PASSWORD).await.expect("a token");
+    open_webhook(program.address, &token, &receiver.url("/?wait=600&times=1&brief=1")).await;
+    let accounts = open_accounts(program.address, &token, vec![json!({"name": "a"})]).await;
+    let paid = pay(program.address, token.clone(), accounts, 2).await;
+    let first = receiver.got();
+    block_in_place(|| program.end("KILL"));
+    let program = serve(&here);
+    if here.database().kind() == Kind::Postgres {
+        // They might be another node's; waiting until it was to be done would take half a minute.
+        let past = here.database().literal(&jsonapi::Value::Time(Timestamp::UNIX_EPOCH));
+        here.database().execute(&format!("UPDATE errands SET until = {past}"));
+    }
+    until_delivered(program.address, &token, 2).await;
+    let got = receiver.got_until_quiet(QUIET);
+    let ids = |got: &Value| (got["id"].clone(), got["payment"].to_string());
+    assert_eq!(got.len(), 2, "{got:?}");
+    assert_eq!(ids(&got[0]), ids(&first));
+    assert_eq!((ids(&got[0]).1, ids(&got[1]).1), (paid[0].1.clone(), paid[1].1.clone()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

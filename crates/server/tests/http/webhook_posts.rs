@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use store::StoreError;
+use tollkeeper::accounts::ACCOUNTS;
 use tollkeeper::app::Delivering;
 use tollkeeper::courier::Courier;
+use tollkeeper::events::PAYMENT_POSTED;
+use tollkeeper::outbox::{News, tell};
 
 use crate::mail_server::{MailServer, Post};
 use crate::receiver::{Receiver, Webhook};
@@ -284,6 +288,7 @@ async fn the_order_of_an_account_is_kept_though_attempts_fail() {
     for _ in 0..5 {
         payments.push(app.pay(&account, 1).await);
     }
+    app.all_tried().await;
     let first = app.ids(&webhook.deliveries()).await.remove(0);
     for attempts in 1..=2 {
         let failed = app.attempted(&format!("/deliveries/{first}"), attempts).await;
@@ -299,6 +304,105 @@ async fn the_order_of_an_account_is_kept_though_attempts_fail() {
     let again = [&payments[0], &payments[0]];
     let expected: Vec<&String> = again.into_iter().chain(&payments).collect();
     assert_eq!(got.iter().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_is_no_delivery_before_it_was_tried() {
+    let (app, receiver, _courier) = posting().await;
+    let webhook = app.webhook(&receiver.url("/?wait=0.5&brief=1"), &["PaymentPosted"]).await;
+    let contractor = app.contractor("acme").await;
+    let account = app.account(&contractor, json!({"name": "a"})).await;
+    app.pay(&account, 1).await;
+    receiver.got();
+    assert_eq!((app.total(&webhook.deliveries()).await, app.errands()), (0, 1));
+    app.all_tried().await;
+    let delivery = app.listed(&webhook.deliveries()).await.remove(0);
+    assert_eq!((&delivery["state"], &delivery["attempts"]), (&json!("delivered"), &json!(1)));
+    let event = app.listed("/events").await.remove(0);
+    assert_eq!(delivery["created-at"], event["created-at"]);
+    assert!(delivery["duration-ms"].as_i64().unwrap() >= 500, "{delivery}");
+    assert_eq!(app.stored::<i64>("SELECT count(*) FROM delivery_lines"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_posted_while_its_webhook_is_deleted_leaves_nothing_behind() {
+    let (app, receiver, _courier) = posting().await;
+    let webhook = app.webhook(&receiver.url("/?wait=0.5&brief=1"), &["PaymentPosted"]).await;
+    let other = app.webhook(&receiver.url("/other?brief=1"), &["PaymentPosted"]).await;
+    let contractor = app.contractor("acme").await;
+    let account = app.account(&contractor, json!({"name": "a"})).await;
+    app.pay(&account, 1).await;
+    let paths = [receiver.got(), receiver.got()].map(|got| got["path"].clone());
+    assert!(paths.contains(&json!("/")) && paths.contains(&json!("/other")), "{paths:?}");
+    assert_eq!(app.delete(&format!("/webhooks/{}", webhook.id)).await.status, 204);
+    assert!(app.errands() <= 1, "the other's at most");
+    // Longer than the answer takes.
+    assert_eq!(receiver.got_until_quiet(QUIET), [Value::Null; 0]);
+    app.all_tried().await;
+    assert_eq!(app.total("/deliveries").await, 1);
+    assert_eq!(app.total(&other.deliveries()).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_events_than_are_handed_over_come_once_and_in_order() {
+    let (app, receiver, _courier) = posting().await;
+    app.webhook(&receiver.url("/?brief=1"), &["PaymentPosted"]).await;
+    let contractor = app.contractor("acme").await;
+    let account = app.account(&contractor, json!({"name": "a"})).await;
+    app.pay(&account, 1).await;
+    app.all_tried().await;
+    let (now, id) = (app.app.now(), account.parse().unwrap());
+    let events = 1_000;
+    let told: Result<(), StoreError> = app
+        .app
+        .store
+        .write(async move |tx| {
+            let account = tx.read(&ACCOUNTS, id).await?;
+            for payment in 2..=events {
+                let details = json!({"payment": {"id": payment}}).as_object().cloned().unwrap();
+                let account = account.as_ref();
+                tell(tx, News { kind: &PAYMENT_POSTED, account, details, now }).await?;
+            }
+            Ok(())
+        })
+        .await;
+    told.unwrap();
+    app.all_delivered().await;
+    let got = receiver.got_until_quiet(QUIET);
+    let got: Vec<i64> = got.iter().map(|one| one["payment"].as_i64().unwrap()).collect();
+    assert_eq!(got, (1..=events).collect::<Vec<_>>());
+    assert_eq!(app.stored::<i64>("SELECT count(*) FROM deliveries"), events);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_courier_that_stops_leaves_its_errands_to_the_next() {
+    let (app, receiver, courier) = posting().await;
+    app.webhook(&receiver.url("/?wait=0.8&brief=1"), &["PaymentPosted"]).await;
+    let contractor = app.contractor("acme").await;
+    // More accounts than there are slots.
+    let mut accounts = Vec::new();
+    for number in 0..20 {
+        let account = app.account(&contractor, json!({"name": format!("a{number}")})).await;
+        app.pay(&account, 1).await;
+        accounts.push(account);
+    }
+    let first = receiver.got();
+    courier.stop().await;
+    // What comes while nobody delivers waits, too.
+    app.pay(&accounts[0], 1).await;
+    let left = app.errands();
+    assert!(left > 1, "{left}");
+    let began = Instant::now();
+    let _courier = Courier::start(&app.app);
+    app.all_delivered().await;
+    assert!(began.elapsed() < Duration::from_secs(20), "nobody waits for those that are gone");
+    let mut got = receiver.got_until_quiet(QUIET);
+    got.push(first);
+    let mut got: Vec<String> = got.iter().map(|one| one["account"].to_string()).collect();
+    accounts.push(accounts[0].clone());
+    got.sort_unstable();
+    accounts.sort_unstable();
+    assert_eq!(got, accounts);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -138,7 +138,7 @@ fn resources(api: &Api) -> Vec<CopyTable> {
 }
 
 /// The tables that belong to no resource.
-fn plain() -> [CopyTable; 10] {
+fn plain() -> [CopyTable; 11] {
     use Kind::{Boolean, Text, Timestamp};
     let mut settings = CopyTable::new("settings", 1, &[("name", Text), ("value", Text)]);
     settings.rows =
@@ -179,6 +179,12 @@ fn plain() -> [CopyTable; 10] {
         ("joined", INTEGER),
         ("holder", Text),
     ];
+    let errands = [
+        ("webhook_id", INTEGER),
+        ("account_id", INTEGER),
+        ("event_id", INTEGER),
+        ("until", Timestamp),
+    ];
     let operator_addresses = [("operator_id", INTEGER), ("address", Text), ("seen_at", Timestamp)];
     let tasks = [
         ("id", INTEGER),
@@ -209,6 +215,7 @@ fn plain() -> [CopyTable; 10] {
         CopyTable::new("first_answers", 1, &first_answers),
         CopyTable::new("list_members", 3, &list_members),
         CopyTable::new("delivery_lines", 1, &delivery_lines),
+        CopyTable::new("errands", 3, &errands),
         CopyTable::new("operator_addresses", 2, &operator_addresses),
         CopyTable::new("tasks", 1, &tasks),
         CopyTable::new("task_inputs", 2, &task_inputs),

@@ -117,11 +117,13 @@ impl Tx {
     ) -> Result<Begun, StoreError> {
         let statements = self.last_statements()?;
         let (outlook, tables) = (self.outlook(), Arc::clone(&self.tables));
-        let (stir, is_stirring) = (Arc::clone(&self.stir), std::mem::take(&mut self.is_stirring));
+        let (handover, errands) = (Arc::clone(&self.handover), self.work.take_errands());
+        let is_stirring = std::mem::take(&mut self.is_stirring);
         let committed = || {
             if is_stirring {
-                stir.notify_one();
+                handover.lines.notify_one();
             }
+            handover.hand_over(errands);
             committed();
         };
         let session = std::mem::replace(&mut self.session, Session::nowhere());

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use jsonapi::{Record, Resource, Value};
-use tokio::sync::Notify;
 
 use crate::error::StoreError;
 use crate::fetch::{Fetch, Needs, Place};
+use crate::handover::{Errand, Handover, Room};
 use crate::ids::Ids;
 use crate::outlook::Outlook;
 use crate::session::{Dialect, Row, Session};
@@ -58,8 +58,8 @@ pub struct Tx {
     slot: i64,
     /// All records of resources that have few, as far as they were read.
     standing: Standing,
-    /// Told of a commit that puts something into a line of deliveries.
-    stir: Arc<Notify>,
+    /// Told of a commit that has something to be delivered.
+    handover: Arc<Handover>,
     is_stirring: bool,
 }
 
@@ -77,7 +77,12 @@ pub enum Fate {
 }
 
 impl Tx {
-    pub(crate) fn new(session: Session, tables: Arc<Tables>, stir: Arc<Notify>, slot: i64) -> Self {
+    pub(crate) fn new(
+        session: Session,
+        tables: Arc<Tables>,
+        handover: Arc<Handover>,
+        slot: i64,
+    ) -> Self {
         Self {
             session,
             tables,
@@ -94,7 +99,7 @@ impl Tx {
             usual: 1,
             slot,
             standing: HashMap::new(),
-            stir,
+            handover,
             is_stirring: false,
         }
     }
@@ -157,6 +162,16 @@ impl Tx {
     /// Notes that the commit puts something into a line of deliveries.
     pub(crate) fn stir(&mut self) {
         self.is_stirring = true;
+    }
+
+    /// Whether the commit can hand an errand to this webhook over.
+    pub(crate) fn room(&self, webhook: i64) -> Room {
+        self.handover.room(webhook)
+    }
+
+    /// Has the commit hand an errand over.
+    pub(crate) fn hand_over(&mut self, errand: Errand) {
+        self.work.hand_over(errand);
     }
 
     /// Forgets what was read of all records of a resource, one of which changes.

@@ -1,22 +1,20 @@
-//! Takes deliveries that are due to their receivers, beside the requests.
-//!
-//! Every node has a courier. It claims lines for 90 seconds, serves each on its own, and lets go of
+//! Serves lines of deliveries: claims them for 90 seconds, serves each on its own, and lets go of
 //! it. Receivers have slots of their own, so that a slow one waits for itself alone. What a node
 //! that died had claimed is due again when that time is over: a delivery may come twice then, under
 //! the same id.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use store::{Line, StoreError, Tx};
 use tokio::sync::watch;
-use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::{chance, told_to_stop};
 use crate::app::App;
 use crate::events::EVENTS;
 use crate::http::show_backlog;
@@ -36,40 +34,17 @@ const SLOTS: usize = 16;
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// Time between two looks at how much waits.
 const BACKLOG_PAUSE: Duration = Duration::from_secs(5);
-/// How long lines that are being served may take to end.
-const STOP_TIME_MAX: Duration = Duration::from_secs(15);
-
-/// The courier of a running server.
-#[derive(Debug)]
-pub struct Courier {
-    stop: watch::Sender<bool>,
-    running: JoinHandle<()>,
-}
-
-impl Courier {
-    /// Starts to deliver.
-    #[must_use]
-    pub fn start(app: &Arc<App>) -> Self {
-        let (stop, stopped) = watch::channel(false);
-        let round = Round {
-            app: Arc::clone(app),
-            serving: JoinSet::new(),
-            served: HashMap::new(),
-            taken: HashMap::new(),
-            until: Timestamp::MIN,
-            is_failing: false,
-        };
-        Self { stop, running: tokio::spawn(round.run(stopped)) }
-    }
-
-    /// Stops to claim lines, and waits a little for those that are being served.
-    pub async fn stop(self) {
-        // One that has ended does not listen.
-        let _ = self.stop.send(true);
-        if tokio::time::timeout(STOP_TIME_MAX, self.running).await.is_err() {
-            tracing::warn!("a delivery did not end in time: it may come twice");
-        }
-    }
+/// Serves lines until it is told to stop, and waits for those that it has claimed.
+pub async fn run(app: Arc<App>, stopped: watch::Receiver<bool>) {
+    let round = Round {
+        app,
+        serving: JoinSet::new(),
+        served: HashMap::new(),
+        taken: HashMap::new(),
+        until: Timestamp::MIN,
+        is_failing: false,
+    };
+    round.run(stopped).await;
 }
 
 /// A courier on its way.
@@ -198,11 +173,6 @@ impl Round {
     }
 }
 
-async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
-    // Without a sender nobody waits for the end.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
 /// Serves a line for a turn and lets go of it. The last attempt at a webhook is written down with
 /// that: most lines have one delivery.
 async fn serve(app: Arc<App>, line: Line) {
@@ -214,7 +184,7 @@ async fn serve(app: Arc<App>, line: Line) {
             return;
         }
     };
-    let chance = u32::try_from(RandomState::new().hash_one(()) % 1024).unwrap_or_default();
+    let chance = chance();
     let (node, moment, last) = (app.node.clone(), app.moment(), Arc::new(last));
     let needs = last.as_ref().as_ref().map(Tried::needs).unwrap_or_default();
     let written = Arc::clone(&last);

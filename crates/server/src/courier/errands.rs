@@ -1,0 +1,278 @@
+//! Runs errands: posts events for the first time, on the node that has written them.
+//!
+//! Errands of one account to one webhook go one after another, and so do those that other nodes
+//! have written. What a node has not begun in time, because it died or because a receiver is slow,
+//! becomes a delivery that waits in its line; any node sees to that.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use store::{Errand, StoreError, Turn, Tx};
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::{chance, told_to_stop};
+use crate::app::App;
+use crate::outbox::{deliver_to_webhook, webhook_line};
+use crate::webhooks;
+
+/// Accounts whose errands to one webhook are run at once.
+const SLOTS: usize = 16;
+/// An errand is not begun when less is left of the time for which it is the node's: longer than
+/// the longest post.
+const SPARE: SignedDuration = SignedDuration::from_secs(15);
+/// Time until an errand is looked at again that stands behind another node's.
+const WAIT: Duration = Duration::from_millis(50);
+/// Time between two looks for what others have not run in time.
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
+/// Deliveries that are made of errands in one transaction.
+const OVERDUE_AT_ONCE: u32 = 200;
+
+/// A webhook and an account.
+type Place = (i64, i64);
+
+/// Errands that are not run yet, or not all of them.
+#[derive(Default)]
+struct Queue {
+    /// By account, in their order; empty while they are being run.
+    errands: HashMap<i64, VecDeque<Arc<Errand>>>,
+    /// The accounts that are next.
+    next: VecDeque<i64>,
+    /// How many are served.
+    taken: usize,
+}
+
+struct Round {
+    app: Arc<App>,
+    stopped: watch::Receiver<bool>,
+    /// By webhook.
+    queues: HashMap<i64, Queue>,
+    running: JoinSet<VecDeque<Arc<Errand>>>,
+    /// Where each task runs errands.
+    served: HashMap<Id, Place>,
+    /// What stands behind others, and until when it is left alone.
+    postponed: VecDeque<(Instant, Place)>,
+}
+
+/// Runs errands until it is told to stop, and waits for those that it has begun.
+pub async fn run(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    begin(&app).await;
+    let mut round = Round {
+        app: Arc::clone(&app),
+        stopped: stopped.clone(),
+        queues: HashMap::new(),
+        running: JoinSet::new(),
+        served: HashMap::new(),
+        postponed: VecDeque::new(),
+    };
+    loop {
+        let ripe = round.postponed.front().map_or_else(Instant::now, |(ripe, _)| *ripe);
+        tokio::select! {
+            () = told_to_stop(&mut stopped) => break,
+            Some(ended) = round.running.join_next_with_id() => round.end(ended),
+            handed = app.store.errands() => round.take(handed),
+            () = sleep_until(ripe), if !round.postponed.is_empty() => round.go_on(),
+        }
+    }
+    app.store.run_errands(false);
+    round.stop().await;
+}
+
+/// Makes deliveries of errands that nobody has run in time, until it is told to stop.
+pub async fn look_after_overdue(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    let mut looks = interval(LOOK_PAUSE);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_failing = false;
+    loop {
+        tokio::select! {
+            () = told_to_stop(&mut stopped) => break,
+            _ = looks.tick() => {}
+        }
+        let queued = queue_overdue(&app).await;
+        if let Err(error) = &queued
+            && !is_failing
+        {
+            tracing::warn!(%error, "errands wait for longer than they should");
+        }
+        is_failing = queued.is_err();
+    }
+}
+
+/// Has errands handed over, after what was left before.
+async fn begin(app: &App) {
+    let now = app.now();
+    let leave = async move |tx: &mut Tx| tx.leave_forsaken_errands(now).await;
+    if let Err::<(), StoreError>(error) = app.store.write(leave).await {
+        tracing::warn!(%error, "errands that were left before wait until they are late");
+    }
+    app.store.run_errands(true);
+}
+
+impl Round {
+    /// Takes errands on.
+    fn take(&mut self, handed: Vec<Errand>) {
+        for errand in handed {
+            let (webhook, account) = (errand.webhook(), errand.account());
+            let queue = self.queues.entry(webhook).or_default();
+            let errands = queue.errands.entry(account).or_insert_with(|| {
+                queue.next.push_back(account);
+                VecDeque::new()
+            });
+            errands.push_back(Arc::new(errand));
+            self.start(webhook);
+        }
+    }
+
+    /// Begins as many errands to a webhook as there are slots for.
+    fn start(&mut self, webhook: i64) {
+        let Some(queue) = self.queues.get_mut(&webhook) else { return };
+        while queue.taken < SLOTS
+            && let Some(account) = queue.next.pop_front()
+        {
+            let errands = queue.errands.get_mut(&account).map(std::mem::take).unwrap_or_default();
+            queue.taken += 1;
+            let (app, stopped) = (Arc::clone(&self.app), self.stopped.clone());
+            let task = self.running.spawn(async move { run_all(&app, errands, &stopped).await });
+            self.served.insert(task.id(), (webhook, account));
+        }
+        if queue.errands.is_empty() {
+            self.queues.remove(&webhook);
+        }
+    }
+
+    /// Goes on with what has come meanwhile, or was left.
+    fn end(&mut self, ended: Result<(Id, VecDeque<Arc<Errand>>), JoinError>) {
+        // A panic has been told. What was in hand is late, and a delivery is made of it.
+        let (id, left) = ended.unwrap_or_else(|error| (error.id(), VecDeque::new()));
+        let Some((webhook, account)) = self.served.remove(&id) else { return };
+        let Some(queue) = self.queues.get_mut(&webhook) else { return };
+        queue.taken -= 1;
+        let Some(errands) = queue.errands.get_mut(&account) else { return };
+        if left.is_empty() && errands.is_empty() {
+            queue.errands.remove(&account);
+        } else if left.is_empty() {
+            queue.next.push_back(account);
+        } else {
+            for errand in left.into_iter().rev() {
+                errands.push_front(errand);
+            }
+            self.postponed.push_back((Instant::now() + WAIT, (webhook, account)));
+        }
+        self.start(webhook);
+    }
+
+    /// Waits for what has begun, and leaves all else to others.
+    async fn stop(mut self) {
+        let mut left: Vec<Arc<Errand>> = Vec::new();
+        while let Some(ended) = self.running.join_next().await {
+            left.extend(ended.unwrap_or_default());
+        }
+        left.extend(self.queues.into_values().flat_map(|queue| queue.errands).flat_map(|(_, e)| e));
+        left.extend(self.app.store.untaken_errands().into_iter().map(Arc::new));
+        let now = self.app.now();
+        let leave = async move |tx: &mut Tx| {
+            for errand in &left {
+                tx.leave_errand(errand, now).await?;
+            }
+            Ok(())
+        };
+        if let Err::<(), StoreError>(error) = self.app.store.write(leave).await {
+            tracing::warn!(%error, "errands wait until they are late");
+        }
+    }
+
+    /// Looks again at what was postponed.
+    fn go_on(&mut self) {
+        let now = Instant::now();
+        while let Some((ripe, (webhook, account))) = self.postponed.front().copied()
+            && ripe <= now
+        {
+            self.postponed.pop_front();
+            if let Some(queue) = self.queues.get_mut(&webhook) {
+                queue.next.push_back(account);
+            }
+            self.start(webhook);
+        }
+    }
+}
+
+/// Runs errands of one account in their order, up to the first that has to wait for another
+/// node's, or until it is told to stop; those that are left.
+async fn run_all(
+    app: &App,
+    mut errands: VecDeque<Arc<Errand>>,
+    stopped: &watch::Receiver<bool>,
+) -> VecDeque<Arc<Errand>> {
+    while !*stopped.borrow()
+        && let Some(errand) = errands.front()
+    {
+        match run_one(app, errand).await {
+            Ok(true) => return errands,
+            Ok(false) => {}
+            // It is late, and a delivery is made of it.
+            Err(error) => tracing::warn!(%error, "an errand could not be written down"),
+        }
+        errands.pop_front();
+    }
+    errands
+}
+
+/// Runs an errand; whether it has to wait.
+async fn run_one(app: &App, errand: &Arc<Errand>) -> Result<bool, StoreError> {
+    if app.now() + SPARE > errand.until {
+        return Ok(false);
+    }
+    let line = webhook_line(errand.webhook(), errand.event.links[0]);
+    let turn = app.store.errand_turn(errand, &line).await?;
+    let (errand, moment) = (Arc::clone(errand), app.moment());
+    match turn {
+        Turn::Now => {
+            let tried = Arc::new(webhooks::run(app, &errand).await?);
+            let (moment, chance, written) = (app.moment(), chance(), Arc::clone(&tried));
+            app.store
+                .write::<_, StoreError, _>(async move |tx: &mut Tx| {
+                    written.settle(tx, &errand, chance, moment).await
+                })
+                .await?;
+            tried.count();
+        }
+        Turn::InLine => {
+            app.store
+                .write::<_, StoreError, _>(async move |tx: &mut Tx| {
+                    tx.end_errand(&errand).await?;
+                    let event = (errand.event.key(), errand.event.links[0]);
+                    deliver_to_webhook(tx, errand.webhook(), event, moment.now).await?;
+                    Ok(())
+                })
+                .await?;
+        }
+        Turn::NotYet => return Ok(true),
+        Turn::Never => {}
+    }
+    Ok(false)
+}
+
+/// Makes deliveries of errands that were not run in time.
+async fn queue_overdue(app: &App) -> Result<(), StoreError> {
+    let now = app.now();
+    while app.store.has_overdue_errands(now).await? {
+        let taken: usize = app
+            .store
+            .write::<_, StoreError, _>(async move |tx: &mut Tx| {
+                let overdue = tx.take_overdue_errands(now, OVERDUE_AT_ONCE).await?;
+                for [event, webhook, account] in &overdue {
+                    let account = Some(*account).filter(|account| *account != 0);
+                    deliver_to_webhook(tx, *webhook, (*event, account), now).await?;
+                }
+                Ok(overdue.len())
+            })
+            .await?;
+        if taken == 0 {
+            break;
+        }
+    }
+    Ok(())
+}

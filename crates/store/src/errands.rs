@@ -1,0 +1,191 @@
+//! Errands: events on their way to a webhook that nobody has tried to post yet.
+//!
+//! Nearly all deliveries are taken at the first attempt. Such a one is written once, with what has
+//! become of it; until then a short row stands for it. Whoever has written the event runs the
+//! errand until a time that the row tells. After that, whoever finds the row makes a delivery of
+//! it that waits in its line.
+
+use jiff::{SignedDuration, Timestamp};
+use jsonapi::{Record, Value};
+
+use crate::error::StoreError;
+use crate::handover::{Errand, Room, account};
+use crate::session::{Dialect, Row};
+use crate::statement::Statement;
+use crate::store::Store;
+use crate::tx::Tx;
+
+/// How long an errand is its writer's.
+const OWNED: SignedDuration = SignedDuration::from_secs(30);
+
+const ADD: &str = "INSERT INTO errands (webhook_id, account_id, event_id, until) \
+    VALUES ($1, $2, $3, $4)";
+const END: &str = "DELETE FROM errands WHERE webhook_id = $1 AND account_id = $2 AND event_id = $3";
+const LEAVE: &str = "UPDATE errands SET until = $1 \
+    WHERE webhook_id = $2 AND account_id = $3 AND event_id = $4";
+const LEAVE_ALL: &str = "UPDATE errands SET until = $1 WHERE until > $1";
+const DROP: &str = "DELETE FROM errands WHERE webhook_id = $1";
+/// Not before an older one of the same account that is still its writer's.
+const OVERDUE: &str = "DELETE FROM errands WHERE (webhook_id, account_id, event_id) IN \
+    (SELECT webhook_id, account_id, event_id FROM errands AS late WHERE until <= $1 \
+    AND NOT EXISTS (SELECT 1 FROM errands AS older WHERE older.webhook_id = late.webhook_id \
+    AND older.account_id = late.account_id AND older.event_id < late.event_id \
+    AND older.until > $1) ORDER BY event_id LIMIT $2) RETURNING event_id, webhook_id, account_id";
+const ANY_OVERDUE: &str = "SELECT event_id FROM errands WHERE until <= $1 LIMIT 1";
+const TURN: &str = "SELECT (SELECT min(event_id) FROM errands \
+    WHERE webhook_id = $1 AND account_id = $2), \
+    (SELECT min(id) FROM deliveries WHERE line = $3 AND state = 'pending')";
+
+/// Whether an errand may be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing stands before it.
+    Now,
+    /// Another one does, of the same account.
+    NotYet,
+    /// A delivery waits in the line that it belongs to: it has to wait there, too.
+    InLine,
+    /// It is an errand no more.
+    Never,
+}
+
+impl Tx {
+    /// Makes an errand of an event that this transaction inserts, which this process is to run
+    /// after the commit; whether it could: not if nobody runs errands here.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn add_errand(
+        &mut self,
+        webhook: i64,
+        event: &Record,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        // Where there is no room, whoever looks next makes a delivery of it.
+        let (place, until) = match self.room(webhook) {
+            Room::Nobody => return Ok(false),
+            Room::Full => (None, now),
+            Room::Free(place) => (Some(place), now + OWNED),
+        };
+        let key = key(webhook, event);
+        self.leave(Statement::new(ADD, [key, vec![Value::Time(until)]].concat())).await?;
+        if let Some(place) = place {
+            self.hand_over(Errand { event: event.clone(), until, place });
+        }
+        Ok(true)
+    }
+
+    /// Ends an errand.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn end_errand(&mut self, errand: &Errand) -> Result<(), StoreError> {
+        self.leave(Statement::new(END, key(errand.webhook(), &errand.event))).await
+    }
+
+    /// Leaves an errand to whoever looks next.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn leave_errand(
+        &mut self,
+        errand: &Errand,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let params = [vec![Value::Time(now)], key(errand.webhook(), &errand.event)].concat();
+        self.leave(Statement::new(LEAVE, params)).await
+    }
+
+    /// Leaves errands to whoever looks next that processes have not run which are gone. SQLite has
+    /// one server, which calls this before it runs any; elsewhere nobody knows who is gone.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn leave_forsaken_errands(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        match self.session.dialect() {
+            Dialect::Sqlite => self.leave(Statement::new(LEAVE_ALL, vec![Value::Time(now)])).await,
+            Dialect::Postgres => Ok(()),
+        }
+    }
+
+    /// Ends all errands to a webhook.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn drop_errands(&mut self, webhook: i64) -> Result<(), StoreError> {
+        self.leave(Statement::new(DROP, vec![Value::Int(webhook)])).await
+    }
+
+    /// Ends errands that their writers have not run in time, up to `limit`: event, webhook
+    /// and account (0 without one) of each, in the order of the events.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn take_overdue_errands(
+        &mut self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<[i64; 3]>, StoreError> {
+        let mut taken = Vec::new();
+        let visit = |row: Row<'_>| {
+            taken.push([row.int(0)?, row.int(1)?, row.int(2)?]);
+            Ok(())
+        };
+        let params = [Value::Time(now), Value::Int(i64::from(limit))];
+        self.change(OVERDUE, &params, visit).await?;
+        taken.sort_unstable();
+        Ok(taken)
+    }
+}
+
+impl Store {
+    /// From here on, errands are run in this process, or wait until somebody makes deliveries of
+    /// them. Before the first call, this process makes no errands.
+    pub fn run_errands(&self, runs: bool) {
+        self.handover.run_errands(runs);
+    }
+
+    /// The errands that were handed over since the last call, as soon as there are any.
+    pub async fn errands(&self) -> Vec<Errand> {
+        self.handover.errands().await
+    }
+
+    /// The errands that were handed over and that nobody will take any more.
+    pub fn untaken_errands(&self) -> Vec<Errand> {
+        self.handover.untaken_errands()
+    }
+
+    /// Whether an errand may be run that has this line.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn errand_turn(&self, errand: &Errand, line: &str) -> Result<Turn, StoreError> {
+        let (account, event) = (errand.account(), errand.event.key());
+        let params = [Value::Int(errand.webhook()), Value::Int(account), Value::text(line)];
+        let read = |row: Row<'_>| Ok((row.optional_int(0)?, row.optional_int(1)?));
+        let found = self.reading(async |session| session.read_one(TURN, &params, read).await);
+        Ok(match found.await?.unwrap_or_default() {
+            (Some(first), _) if first < event => Turn::NotYet,
+            (Some(first), Some(_)) if first == event => Turn::InLine,
+            (Some(first), None) if first == event => Turn::Now,
+            _ => Turn::Never,
+        })
+    }
+
+    /// Whether there are errands that their writers have not run in time.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn has_overdue_errands(&self, now: Timestamp) -> Result<bool, StoreError> {
+        let params = [Value::Time(now)];
+        let read = |row: Row<'_>| row.int(0);
+        let found =
+            self.reading(async |session| session.read_one(ANY_OVERDUE, &params, read).await);
+        Ok(found.await?.is_some())
+    }
+}
+
+/// The parameters that say which one.
+fn key(webhook: i64, event: &Record) -> Vec<Value> {
+    [webhook, account(event), event.key()].map(Value::Int).into()
+}
