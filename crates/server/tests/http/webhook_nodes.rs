@@ -22,6 +22,8 @@ const PASSWORD: &str = "a good password";
 const CLIENTS: usize = 12;
 /// Payments, each an event.
 const PAYMENTS: usize = 3_000;
+/// The same where it matters how many there are.
+const MANY_PAYMENTS: usize = 10_200;
 /// Accounts, each a line.
 const ACCOUNTS: usize = 40;
 /// Longer than anything here takes on a busy machine.
@@ -161,7 +163,8 @@ async fn https_is_spoken_to_whom_the_system_trusts_and_no_proxy_is_asked() {
     until_delivered(program.address, &token, 1).await;
 }
 
-/// A client that pays one account after another; the payments' accounts and ids.
+/// A client that pays one account after another, until its server is gone; the payments' accounts
+/// and ids.
 async fn pay(
     address: SocketAddr,
     token: String,
@@ -183,7 +186,7 @@ async fn pay(
             body.len()
         ))
         .await;
-        let reply = wire.reply().await.expect("an answer");
+        let Some(reply) = wire.reply().await else { break };
         assert_eq!(reply.status, 201, "{reply:?}");
         let id = reply.json()["data"]["id"].as_str().unwrap().to_owned();
         paid.push((account.clone(), id));
@@ -193,7 +196,7 @@ async fn pay(
 
 /// Pays at all nodes while they deliver, and checks that each payment comes, once, signed, and those
 /// of an account in their order.
-async fn deliver_all(here: &Here, nodes: usize) {
+async fn deliver_all(here: &Here, nodes: usize, payments: usize) {
     let mut receiver = Receiver::start();
     let nodes: Vec<Program> = (0..nodes).map(|_| serve(here)).collect();
     let address = nodes[0].address;
@@ -208,15 +211,16 @@ async fn deliver_all(here: &Here, nodes: usize) {
             let mut accounts = accounts.clone();
             // Every account is paid by all clients, each in another order.
             accounts.rotate_left(number * 3);
-            tokio::spawn(pay(address, token.clone(), accounts, PAYMENTS / CLIENTS))
+            tokio::spawn(pay(address, token.clone(), accounts, payments / CLIENTS))
         })
         .collect();
     let mut paid = Vec::new();
     for client in clients {
         paid.extend(client.await.expect("a client that pays"));
     }
+    assert_eq!(paid.len(), payments);
     let paying = began.elapsed();
-    until_delivered(address, &token, PAYMENTS as u64).await;
+    until_delivered(address, &token, payments as u64).await;
     let delivering = began.elapsed();
     let got = receiver.got_until_quiet(QUIET);
     let mut by_account: BTreeMap<String, Vec<i64>> = BTreeMap::new();
@@ -240,16 +244,78 @@ async fn deliver_all(here: &Here, nodes: usize) {
         let name = "deliveries_total{channel=\"webhook\",outcome=\"delivered\"}";
         assert!(metrics.contains(name), "{metrics}");
     }
-    println!("{PAYMENTS} payments in {paying:?}, delivered in {delivering:?}");
+    println!("{payments} payments in {paying:?}, delivered in {delivering:?}");
     proof::verify(here.database());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_deliver_everything_once_and_in_order() {
-    deliver_all(&Here::on_postgres(), 3).await;
+    deliver_all(&Here::on_postgres(), 3, MANY_PAYMENTS).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_node_delivers_everything_once_and_in_order() {
-    deliver_all(&Here::with_file(), 1).await;
+    deliver_all(&Here::with_file(), 1, PAYMENTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_three_nodes_one_is_killed_and_its_events_come_all_the_same_in_order() {
+    /// Deliveries that a node has in hand at once: errands, and lines.
+    const IN_HAND: usize = 32;
+    let here = Here::on_postgres();
+    let mut receiver = Receiver::start();
+    let mut nodes: Vec<Program> = (0..3).map(|_| serve(&here)).collect();
+    let address = nodes[0].address;
+    let token = sign_in(address, "admin", PASSWORD).await.expect("a token");
+    let accounts = (0..ACCOUNTS).map(|number| json!({"name": format!("a{number}")})).collect();
+    let accounts = open_accounts(address, &token, accounts).await;
+    receiver.knows(&open_webhook(address, &token, &receiver.url("/?brief=1")).await);
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|number| {
+            let mut accounts = accounts.clone();
+            accounts.rotate_left(number * 3);
+            let address = nodes[number % nodes.len()].address;
+            tokio::spawn(pay(address, token.clone(), accounts, PAYMENTS / CLIENTS))
+        })
+        .collect();
+    let mut got: Vec<Value> = (0..PAYMENTS / 5).map(|_| receiver.got()).collect();
+    block_in_place(|| nodes.pop().unwrap().end("KILL"));
+    let mut paid = Vec::new();
+    for client in clients {
+        paid.extend(client.await.expect("a client that pays"));
+    }
+    // What the dead node had in hand is nobody else's until its time is over.
+    let database = here.database();
+    let since = Instant::now();
+    let waiting = "SELECT (SELECT count(*) FROM errands) + \
+                   (SELECT count(*) FROM deliveries WHERE state = 'pending')";
+    while database.value::<i64>(waiting) > 0 {
+        assert!(since.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    println!("the last was delivered {:?} after the last payment", since.elapsed());
+    got.extend(receiver.got_until_quiet(QUIET));
+    let events: i64 = database.value("SELECT count(*) FROM events");
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM deliveries"), events);
+    let mut met = BTreeMap::new();
+    let mut by_account: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for one in &got {
+        let payment = one["payment"].as_i64().unwrap();
+        let first = met.entry(payment).or_insert_with(|| {
+            by_account.entry(one["account"].to_string()).or_default().push(payment);
+            one["id"].clone()
+        });
+        assert_eq!((&one["verified"], &one["id"]), (&json!([0]), &*first), "{one}");
+    }
+    for (account, payments) in &by_account {
+        assert!(payments.is_sorted(), "account {account}: {payments:?}");
+    }
+    assert_eq!(met.len(), usize::try_from(events).unwrap());
+    for (account, payment) in &paid {
+        assert!(met.contains_key(&payment.parse().unwrap()), "{payment} to {account} is lost");
+    }
+    let again = got.len() - met.len();
+    println!("{} payments, {} events, {again} of them twice", paid.len(), met.len());
+    assert!(again <= IN_HAND, "{again} came twice");
+    proof::verify(database);
 }
