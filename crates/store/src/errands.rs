@@ -5,6 +5,8 @@
 //! errand until a time that the row tells. After that, whoever finds the row makes a delivery of
 //! it that waits in its line.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use jsonapi::{Record, Value};
 
@@ -58,7 +60,7 @@ impl Tx {
     pub async fn add_errand(
         &mut self,
         webhook: i64,
-        event: &Record,
+        event: &Arc<Record>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         // Where there is no room, whoever looks next makes a delivery of it.
@@ -70,7 +72,7 @@ impl Tx {
         let key = key(webhook, event);
         self.leave(Statement::new(ADD, [key, vec![Value::Time(until)]].concat())).await?;
         if let Some(place) = place {
-            self.hand_over(Errand { event: event.clone(), until, place });
+            self.hand_over(Errand { event: Arc::clone(event), until, place });
         }
         Ok(true)
     }

@@ -14,8 +14,8 @@ const UNENDED_MAX: usize = 256;
 /// An event that is to be posted to a webhook by the process that has written it.
 #[derive(Debug)]
 pub struct Errand {
-    /// The event.
-    pub event: Record,
+    /// The event, which those to other webhooks share.
+    pub event: Arc<Record>,
     /// Until when nobody else sees to it.
     pub until: Timestamp,
     /// Its place among those that have not ended.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,13 +24,13 @@ async fn open() -> (TestDatabase, Store) {
     (database, store)
 }
 
-fn event(id: i64, account: Option<i64>) -> Record {
-    Record { id: Id::Int(id), values: Vec::new(), links: vec![account] }
+fn event(id: i64, account: Option<i64>) -> Arc<Record> {
+    Arc::new(Record { id: Id::Int(id), values: Vec::new(), links: vec![account] })
 }
 
 /// Adds errands to webhook 1 of these events; whether the last of them was one.
 async fn add(store: &Store, events: impl IntoIterator<Item = (i64, i64)>) -> bool {
-    let events: Vec<Record> =
+    let events: Vec<Arc<Record>> =
         events.into_iter().map(|(id, account)| event(id, Some(account))).collect();
     let added: Result<bool, StoreError> = store
         .write(async move |tx| {

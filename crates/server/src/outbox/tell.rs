@@ -1,6 +1,8 @@
 //! An event, and a delivery for everybody who wants to hear of it, in the transaction that makes it
 //! happen.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use jsonapi::{Base, Id, Included, Query, Record, Value, Visibility, write_member, write_value};
 use serde_json::{Map, Value as Json};
@@ -35,7 +37,7 @@ pub struct News<'a> {
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn tell(tx: &mut Tx, news: News<'_>) -> Result<Option<Record>, StoreError> {
+pub async fn tell(tx: &mut Tx, news: News<'_>) -> Result<Option<Arc<Record>>, StoreError> {
     let webhooks = tx.all(&WEBHOOKS).await?;
     let wanting: Vec<i64> =
         webhooks.iter().filter(|hook| wants(hook, news.kind)).map(Record::key).collect();
@@ -73,7 +75,7 @@ pub async fn tell_only(tx: &mut Tx, webhook: i64, news: News<'_>) -> Result<Reco
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn write_down(tx: &mut Tx, news: News<'_>) -> Result<Record, StoreError> {
+pub async fn write_down(tx: &mut Tx, news: News<'_>) -> Result<Arc<Record>, StoreError> {
     write(tx, &news, false).await
 }
 
@@ -88,7 +90,7 @@ fn wants(webhook: &Record, kind: &EventKind) -> bool {
     events.iter().any(|event| event == "*" || event == kind.name || event == kind.alias)
 }
 
-async fn write(tx: &mut Tx, news: &News<'_>, is_posted: bool) -> Result<Record, StoreError> {
+async fn write(tx: &mut Tx, news: &News<'_>, is_posted: bool) -> Result<Arc<Record>, StoreError> {
     let mut data = Vec::with_capacity(1_024);
     if let Some(account) = news.account {
         write_columns(tx, account, &mut data).await?;
@@ -109,7 +111,8 @@ async fn write(tx: &mut Tx, news: &News<'_>, is_posted: bool) -> Result<Record, 
         Value::Time(news.now),
         document.map_or(Value::Null, Value::Json),
     ];
-    tx.insert(&EVENTS, values, vec![news.account.map(Record::key)]).await
+    let event = tx.insert(&EVENTS, values, vec![news.account.map(Record::key)]).await?;
+    Ok(Arc::new(event))
 }
 
 /// Writes the account's columns into an object that is yet to be closed, by the names that the

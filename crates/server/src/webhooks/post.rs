@@ -62,7 +62,8 @@ pub async fn serve(app: &Arc<App>, due: Vec<Due>) -> Result<(Served, Option<Trie
 /// # Errors
 /// When the webhook cannot be read.
 pub async fn run(app: &App, errand: &Errand) -> Result<Tried, StoreError> {
-    attempt(app, Due { delivery: delivery_of(errand), event: Some(errand.event.clone()) }).await
+    attempt(app, Due { delivery: delivery_of(errand), event: Some(Record::clone(&errand.event)) })
+        .await
 }
 
 /// An attempt that was made.
