@@ -26,6 +26,8 @@ const SLOTS: usize = 16;
 const SPARE: SignedDuration = SignedDuration::from_secs(15);
 /// Time until an errand is looked at again that stands behind another node's.
 const WAIT: Duration = Duration::from_millis(50);
+/// Time until it is tried again to write down what became of a post.
+const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 /// Time between two looks for what others have not run in time.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// Deliveries that are made of errands in one transaction.
@@ -33,6 +35,9 @@ const OVERDUE_AT_ONCE: u32 = 200;
 
 /// A webhook and an account.
 type Place = (i64, i64);
+
+/// What is left of errands of one account, and why, if it is the database.
+type Ran = (VecDeque<Arc<Errand>>, Result<(), StoreError>);
 
 /// Errands that are not run yet, or not all of them.
 #[derive(Default)]
@@ -50,11 +55,12 @@ struct Round {
     stopped: watch::Receiver<bool>,
     /// By webhook.
     queues: HashMap<i64, Queue>,
-    running: JoinSet<VecDeque<Arc<Errand>>>,
+    running: JoinSet<Ran>,
     /// Where each task runs errands.
     served: HashMap<Id, Place>,
     /// What stands behind others, and until when it is left alone.
     postponed: VecDeque<(Instant, Place)>,
+    is_failing: bool,
 }
 
 /// Runs errands until it is told to stop, and waits for those that it has begun.
@@ -67,6 +73,7 @@ pub async fn run(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         running: JoinSet::new(),
         served: HashMap::new(),
         postponed: VecDeque::new(),
+        is_failing: false,
     };
     loop {
         let ripe = round.postponed.front().map_or_else(Instant::now, |(ripe, _)| *ripe);
@@ -144,9 +151,16 @@ impl Round {
     }
 
     /// Goes on with what has come meanwhile, or was left.
-    fn end(&mut self, ended: Result<(Id, VecDeque<Arc<Errand>>), JoinError>) {
+    fn end(&mut self, ended: Result<(Id, Ran), JoinError>) {
         // A panic has been told. What was in hand is late, and a delivery is made of it.
-        let (id, left) = ended.unwrap_or_else(|error| (error.id(), VecDeque::new()));
+        let nothing = |error: JoinError| (error.id(), (VecDeque::new(), Ok(())));
+        let (id, (left, ran)) = ended.unwrap_or_else(nothing);
+        if let Err(error) = &ran
+            && !self.is_failing
+        {
+            tracing::warn!(%error, "errands cannot be run");
+        }
+        self.is_failing = ran.is_err();
         let Some((webhook, account)) = self.served.remove(&id) else { return };
         let Some(queue) = self.queues.get_mut(&webhook) else { return };
         queue.taken -= 1;
@@ -168,7 +182,7 @@ impl Round {
     async fn stop(mut self) {
         let mut left: Vec<Arc<Errand>> = Vec::new();
         while let Some(ended) = self.running.join_next().await {
-            left.extend(ended.unwrap_or_default());
+            left.extend(ended.map(|(left, _)| left).unwrap_or_default());
         }
         left.extend(self.queues.into_values().flat_map(|queue| queue.errands).flat_map(|(_, e)| e));
         left.extend(self.app.store.untaken_errands().into_iter().map(Arc::new));
@@ -199,60 +213,71 @@ impl Round {
     }
 }
 
-/// Runs errands of one account in their order, up to the first that has to wait for another
-/// node's, or until it is told to stop; those that are left.
+/// Runs errands of one account in their order, up to the first that has to wait, or until it is
+/// told to stop.
 async fn run_all(
     app: &App,
     mut errands: VecDeque<Arc<Errand>>,
     stopped: &watch::Receiver<bool>,
-) -> VecDeque<Arc<Errand>> {
+) -> Ran {
     while !*stopped.borrow()
         && let Some(errand) = errands.front()
     {
         match run_one(app, errand).await {
-            Ok(true) => return errands,
-            Ok(false) => {}
-            // It is late, and a delivery is made of it.
-            Err(error) => tracing::warn!(%error, "an errand could not be written down"),
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => return (errands, Err(error)),
         }
         errands.pop_front();
     }
-    errands
+    (errands, Ok(()))
 }
 
-/// Runs an errand; whether it has to wait.
+/// Runs an errand; whether it has ended for this node. It has to wait for older ones, and what
+/// has failed comes again.
 async fn run_one(app: &App, errand: &Arc<Errand>) -> Result<bool, StoreError> {
     if app.now() + SPARE > errand.until {
-        return Ok(false);
+        // It is late, and a delivery is made of it.
+        return Ok(true);
     }
     let line = webhook_line(errand.webhook(), errand.event.links[0]);
-    let turn = app.store.errand_turn(errand, &line).await?;
-    let (errand, moment) = (Arc::clone(errand), app.moment());
-    match turn {
-        Turn::Now => {
-            let tried = Arc::new(webhooks::run(app, &errand).await?);
-            let (moment, chance, written) = (app.moment(), chance(), Arc::clone(&tried));
-            app.store
-                .write::<_, StoreError, _>(async move |tx: &mut Tx| {
-                    written.settle(tx, &errand, chance, moment).await
-                })
-                .await?;
-            tried.count();
-        }
+    match app.store.errand_turn(errand, &line).await? {
+        Turn::Now => post(app, errand).await?,
         Turn::InLine => {
-            app.store
-                .write::<_, StoreError, _>(async move |tx: &mut Tx| {
-                    tx.end_errand(&errand).await?;
-                    let event = (errand.event.key(), errand.event.links[0]);
-                    deliver_to_webhook(tx, errand.webhook(), event, moment.now).await?;
-                    Ok(())
-                })
-                .await?;
+            let (errand, now) = (Arc::clone(errand), app.now());
+            let operation = async move |tx: &mut Tx| {
+                tx.end_errand(&errand).await?;
+                let event = (errand.event.key(), errand.event.links[0]);
+                deliver_to_webhook(tx, errand.webhook(), event, now).await?;
+                Ok(())
+            };
+            app.store.write::<_, StoreError, _>(operation).await?;
         }
-        Turn::NotYet => return Ok(true),
+        Turn::NotYet => return Ok(false),
         Turn::Never => {}
     }
-    Ok(false)
+    Ok(true)
+}
+
+/// Posts the event, and writes down what became of that: as soon as it can, so that it need not be
+/// posted again.
+async fn post(app: &App, errand: &Arc<Errand>) -> Result<(), StoreError> {
+    let tried = Arc::new(webhooks::run(app, errand).await?);
+    let (moment, chance) = (app.moment(), chance());
+    loop {
+        let (errand, settled) = (Arc::clone(errand), Arc::clone(&tried));
+        let until = errand.until;
+        let operation = async move |tx: &mut Tx| settled.settle(tx, &errand, chance, moment).await;
+        let written = app.store.write::<_, StoreError, _>(operation).await;
+        // One that may have been committed is looked for first.
+        let is_known = !matches!(written, Err(StoreError::Unknown));
+        if written.is_ok() || !is_known || app.now() > until {
+            written?;
+            tried.count();
+            return Ok(());
+        }
+        tokio::time::sleep(SETTLE_PAUSE).await;
+    }
 }
 
 /// Makes deliveries of errands that were not run in time.

@@ -325,6 +325,24 @@ async fn an_event_is_no_delivery_before_it_was_tried() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_taken_and_cannot_be_written_down_is_not_posted_again() {
+    let (app, receiver, _courier) = posting().await;
+    let webhook = app.webhook(&receiver.url("/?wait=0.3&brief=1"), &["PaymentPosted"]).await;
+    let contractor = app.contractor("acme").await;
+    let account = app.account(&contractor, json!({"name": "a"})).await;
+    app.pay(&account, 1).await;
+    receiver.got();
+    app.alter("ALTER TABLE deliveries RENAME TO away");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(app.errands(), 1);
+    app.alter("ALTER TABLE away RENAME TO deliveries");
+    app.all_tried().await;
+    let delivery = app.listed(&webhook.deliveries()).await.remove(0);
+    assert_eq!((&delivery["state"], &delivery["attempts"]), (&json!("delivered"), &json!(1)));
+    assert_eq!(receiver.got_until_quiet(QUIET), [Value::Null; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_posted_while_its_webhook_is_deleted_leaves_nothing_behind() {
     let (app, receiver, _courier) = posting().await;
     let webhook = app.webhook(&receiver.url("/?wait=0.5&brief=1"), &["PaymentPosted"]).await;
