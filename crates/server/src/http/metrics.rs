@@ -68,7 +68,7 @@ pub fn describe() {
         "deliveries_waiting",
         "Deliveries that wait, and errands; no more than 100,000 are counted of either."
     );
-    describe_gauge!("deliveries_oldest_seconds", "For how long the oldest of them has waited.");
+    describe_gauge!("deliveries_oldest_seconds", "For how long the oldest delivery has waited.");
     describe_counter!("deliveries_total", "Attempts to deliver, by channel and outcome.");
     describe_histogram!(DELIVERY_DURATION, "Time that an attempt to deliver took, by channel.");
     describe_gauge!("database_writes_waiting", "Writes waiting for their lane.");
