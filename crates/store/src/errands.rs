@@ -5,6 +5,7 @@
 //! errand until a time that the row tells. After that, whoever finds the row makes a delivery of
 //! it that waits in its line.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -29,23 +30,28 @@ const LEAVE_ALL: &str = "UPDATE errands SET until = $1 WHERE until > $1";
 const DROP: &str = "DELETE FROM errands WHERE webhook_id = $1";
 /// Not before an older one of the same account that is still its writer's.
 const OVERDUE: &str = "DELETE FROM errands WHERE (webhook_id, account_id, event_id) IN \
-    (SELECT webhook_id, account_id, event_id FROM errands AS late WHERE until <= $1 \
-    AND NOT EXISTS (SELECT 1 FROM errands AS older WHERE older.webhook_id = late.webhook_id \
-    AND older.account_id = late.account_id AND older.event_id < late.event_id \
-    AND older.until > $1) ORDER BY event_id LIMIT $2) RETURNING event_id, webhook_id, account_id";
+    (SELECT late.webhook_id, late.account_id, late.event_id FROM errands AS late LEFT JOIN \
+    (SELECT webhook_id, account_id, min(event_id) AS first FROM errands WHERE until > $1 \
+    GROUP BY webhook_id, account_id) AS owned \
+    ON owned.webhook_id = late.webhook_id AND owned.account_id = late.account_id \
+    WHERE late.until <= $2 AND (owned.first IS NULL OR late.event_id < owned.first) \
+    ORDER BY late.event_id LIMIT $3) RETURNING event_id, webhook_id, account_id";
 const ANY_OVERDUE: &str = "SELECT event_id FROM errands WHERE until <= $1 LIMIT 1";
-const TURN: &str = "SELECT (SELECT min(event_id) FROM errands \
-    WHERE webhook_id = $1 AND account_id = $2), \
-    (SELECT min(id) FROM deliveries WHERE line = $3 AND state = 'pending')";
+const OF_ACCOUNT: &str = "SELECT event_id, until FROM errands \
+    WHERE webhook_id = $1 AND account_id = $2 AND event_id >= $3 ORDER BY event_id LIMIT $4";
+const TAKE: &str = "DELETE FROM errands WHERE webhook_id = $1 AND account_id = $2 \
+    AND event_id >= $3 AND event_id <= $4 RETURNING event_id";
+const HAS_LINE: &str = "SELECT 1 FROM delivery_lines WHERE name = $1";
 
 /// Whether an errand may be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// Nothing stands before it.
     Now,
-    /// Another one does, of the same account.
+    /// Another one does, of the same account, that somebody is going to run.
     NotYet,
-    /// A delivery waits in the line that it belongs to: it has to wait there, too.
+    /// Deliveries wait in the line that it belongs to, or what is going to: it has to wait there,
+    /// too.
     InLine,
     /// It is an errand no more.
     Never,
@@ -118,6 +124,40 @@ impl Tx {
         self.leave(Statement::new(DROP, vec![Value::Int(webhook)])).await
     }
 
+    /// Ends errands of one account to one webhook, in the order of their events from `oldest` on, up
+    /// to the first that is another process's: those that are `mine`, and what nobody has run in
+    /// time. Up to `limit` of them: their events.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn take_errands(
+        &mut self,
+        (webhook, account): (i64, i64),
+        oldest: i64,
+        mine: &BTreeSet<i64>,
+        (now, limit): (Timestamp, u32),
+    ) -> Result<Vec<i64>, StoreError> {
+        let of_account = [webhook, account, oldest, i64::from(limit)].map(Value::Int);
+        let (mut last, mut is_over) = (None, false);
+        let visit = |row: Row<'_>| {
+            let (event, until) = (row.int(0)?, row.time(1)?);
+            is_over |= until > now && !mine.contains(&event);
+            last = if is_over { last } else { Some(event) };
+            Ok(())
+        };
+        let read = self.session.read(OF_ACCOUNT, &of_account, visit).await;
+        self.noted(read)?;
+        let Some(last) = last else { return Ok(Vec::new()) };
+        let mut taken = Vec::new();
+        let visit = |row: Row<'_>| {
+            taken.push(row.int(0)?);
+            Ok(())
+        };
+        self.change(TAKE, &[webhook, account, oldest, last].map(Value::Int), visit).await?;
+        taken.sort_unstable();
+        Ok(taken)
+    }
+
     /// Ends errands that their writers have not run in time, up to `limit`: event, webhook
     /// and account (0 without one) of each, in the order of the events.
     ///
@@ -133,7 +173,7 @@ impl Tx {
             taken.push([row.int(0)?, row.int(1)?, row.int(2)?]);
             Ok(())
         };
-        let params = [Value::Time(now), Value::Int(i64::from(limit))];
+        let params = [Value::Time(now), Value::Time(now), Value::Int(i64::from(limit))];
         self.change(OVERDUE, &params, visit).await?;
         taken.sort_unstable();
         Ok(taken)
@@ -157,19 +197,42 @@ impl Store {
         self.handover.untaken_errands()
     }
 
-    /// Whether an errand may be run that has this line.
+    /// Whether an errand may be run that has this line. None of its account to its webhook is older
+    /// than `oldest`: what has ended leaves its trace in the database until that is swept, and what
+    /// holds a broom back, such as a backup, must not hold the errands back.
     ///
     /// # Errors
-    /// When the statement fails.
-    pub async fn errand_turn(&self, errand: &Errand, line: &str) -> Result<Turn, StoreError> {
-        let (account, event) = (errand.account(), errand.event.key());
-        let params = [Value::Int(errand.webhook()), Value::Int(account), Value::text(line)];
-        let read = |row: Row<'_>| Ok((row.optional_int(0)?, row.optional_int(1)?));
-        let found = self.reading(async |session| session.read_one(TURN, &params, read).await);
-        Ok(match found.await?.unwrap_or_default() {
-            (Some(first), _) if first < event => Turn::NotYet,
-            (Some(first), Some(_)) if first == event => Turn::InLine,
-            (Some(first), None) if first == event => Turn::Now,
+    /// When a statement fails.
+    pub async fn errand_turn(
+        &self,
+        errand: &Errand,
+        line: &str,
+        oldest: i64,
+        now: Timestamp,
+    ) -> Result<Turn, StoreError> {
+        let event = errand.event.key();
+        let of_account = [errand.webhook(), errand.account(), oldest.min(event), 1].map(Value::Int);
+        // The line after the errands: one that has become a delivery meanwhile is seen in it.
+        let queries = vec![
+            Statement::new(OF_ACCOUNT, of_account.into()),
+            Statement::new(HAS_LINE, vec![Value::text(line)]),
+        ];
+        let (mut first, mut has_line) = (None, false);
+        self.reading(async |session| {
+            let visit = |query: usize, row: Row<'_>| {
+                match query {
+                    0 => first = Some((row.int(0)?, row.time(1)?)),
+                    _ => has_line = true,
+                }
+                Ok(())
+            };
+            session.read_all(&queries, visit).await
+        })
+        .await?;
+        Ok(match first {
+            Some((first, until)) if first < event && until > now => Turn::NotYet,
+            Some((first, _)) if first < event || (first == event && has_line) => Turn::InLine,
+            Some((first, _)) if first == event => Turn::Now,
             _ => Turn::Never,
         })
     }

@@ -151,23 +151,56 @@ async fn an_errand_has_its_turn_behind_the_older_ones_and_what_waits_in_its_line
     store.run_errands(true);
     add(&store, [(1, 7), (2, 7), (3, 8)]).await;
     let mut errands = handed_over(&store).await;
-    let turn = async |errand: &Errand| store.errand_turn(errand, "a line").await.unwrap();
+    let turn = async |errand: &Errand| store.errand_turn(errand, "a line", 0, at(0)).await.unwrap();
     assert_eq!(turn(&errands[0]).await, Turn::Now);
     assert_eq!(turn(&errands[1]).await, Turn::NotYet);
     assert_eq!(turn(&errands[2]).await, Turn::Now);
     let now = database.literal(&jsonapi::Value::Time(at(0)));
     database.execute(&format!(
-        "INSERT INTO deliveries (channel, state, attempts, created_at, line, queued_at, event_id) \
-         VALUES ('webhook', 'pending', 0, {now}, 'a line', {now}, 1)"
+        "INSERT INTO delivery_lines (name, target, due_at, failures, joined) \
+         VALUES ('a line', 'a target', {now}, 0, 1)"
     ));
     assert_eq!(turn(&errands[0]).await, Turn::InLine);
     assert_eq!(turn(&errands[1]).await, Turn::NotYet);
-    database.execute("UPDATE deliveries SET state = 'delivered'");
+    database.execute("DELETE FROM delivery_lines");
+    // What is late and stands before it is going to be in the line.
+    let late = store.errand_turn(&errands[1], "a line", 0, at(30)).await.unwrap();
+    assert_eq!(late, Turn::InLine);
+    // Nothing older is looked for than there can be.
+    let first = store.errand_turn(&errands[1], "a line", 2, at(0)).await.unwrap();
+    assert_eq!(first, Turn::Now);
+    assert_eq!(store.errand_turn(&errands[0], "a line", 2, at(0)).await.unwrap(), Turn::Now);
     end(&store, errands.remove(0)).await;
     assert_eq!(turn(&errands[0]).await, Turn::Now);
     let dropped: Result<(), StoreError> = store.write(async |tx| tx.drop_errands(1).await).await;
     dropped.unwrap();
     assert_eq!(turn(&errands[0]).await, Turn::Never);
+}
+
+#[tokio::test]
+async fn errands_of_one_account_are_taken_up_to_the_first_that_is_another_processs() {
+    let (_database, store) = open().await;
+    store.run_errands(true);
+    add(&store, [(1, 7), (2, 7)]).await;
+    store.run_errands(false);
+    add(&store, [(3, 7), (4, 8)]).await;
+    store.run_errands(true);
+    add(&store, [(5, 7), (6, 7)]).await;
+    let take = async |oldest: i64, mine: &[i64], limit: u32| {
+        let mine = mine.iter().copied().collect();
+        let taken: Result<Vec<i64>, StoreError> = store
+            .write(async move |tx| tx.take_errands((1, 7), oldest, &mine, (at(0), limit)).await)
+            .await;
+        taken.unwrap()
+    };
+    assert_eq!(take(1, &[2], 10).await, [0; 0]);
+    assert_eq!(take(1, &[1, 2, 6], 1).await, [1]);
+    assert_eq!(take(3, &[2, 6], 10).await, [3]);
+    assert_eq!(take(1, &[2, 6], 10).await, [2]);
+    assert_eq!(take(1, &[6], 10).await, [0; 0]);
+    assert_eq!(take(1, &[5, 6], 10).await, [5, 6]);
+    assert_eq!(take(1, &[5, 6], 10).await, [0; 0]);
+    assert_eq!(overdue(&store, 0, 10).await, [4]);
 }
 
 #[tokio::test]

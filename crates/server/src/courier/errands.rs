@@ -4,7 +4,7 @@
 //! have written. What a node has not begun in time, because it died or because a receiver is slow,
 //! becomes a delivery that waits in its line; any node sees to that.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use store::{Errand, StoreError, Turn, Tx};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{chance, told_to_stop};
 use crate::app::App;
@@ -28,16 +28,27 @@ const SPARE: SignedDuration = SignedDuration::from_secs(15);
 const WAIT: Duration = Duration::from_millis(50);
 /// Time until it is tried again to write down what became of a post.
 const SETTLE_PAUSE: Duration = Duration::from_millis(500);
-/// Time between two looks for what others have not run in time.
+/// Time between two looks for what others have not run in time: so many times as long as the look
+/// took, within these bounds.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(5);
+const LOOK_PART: u32 = 10;
 /// Deliveries that are made of errands in one transaction.
-const OVERDUE_AT_ONCE: u32 = 200;
+const MOVED_AT_ONCE: u32 = 200;
+/// Places of which it is remembered how far errands have been run.
+const REACHED_MAX: usize = 4_096;
 
 /// A webhook and an account.
 type Place = (i64, i64);
 
-/// What is left of errands of one account, and why, if it is the database.
-type Ran = (VecDeque<Arc<Errand>>, Result<(), StoreError>);
+/// How far errands of one account have been run.
+struct Ran {
+    left: VecDeque<Arc<Errand>>,
+    /// None of them is of an older event than this one, whoever's it is.
+    oldest: i64,
+    /// Why not all, if it is the database.
+    result: Result<(), StoreError>,
+}
 
 /// Errands that are not run yet, or not all of them.
 #[derive(Default)]
@@ -60,6 +71,8 @@ struct Round {
     served: HashMap<Id, Place>,
     /// What stands behind others, and until when it is left alone.
     postponed: VecDeque<(Instant, Place)>,
+    /// The oldest event that an errand may be of.
+    reached: HashMap<Place, i64>,
     is_failing: bool,
 }
 
@@ -73,6 +86,7 @@ pub async fn run(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         running: JoinSet::new(),
         served: HashMap::new(),
         postponed: VecDeque::new(),
+        reached: HashMap::new(),
         is_failing: false,
     };
     loop {
@@ -90,15 +104,15 @@ pub async fn run(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
 
 /// Makes deliveries of errands that nobody has run in time, until it is told to stop.
 pub async fn look_after_overdue(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
-    let mut looks = interval(LOOK_PAUSE);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_failing = false;
+    let (mut pause, mut is_failing) = (Duration::ZERO, false);
     loop {
         tokio::select! {
             () = told_to_stop(&mut stopped) => break,
-            _ = looks.tick() => {}
+            () = sleep(pause) => {}
         }
+        let began = Instant::now();
         let queued = queue_overdue(&app).await;
+        pause = (began.elapsed() * LOOK_PART).clamp(LOOK_PAUSE, LOOK_PAUSE_MAX);
         if let Err(error) = &queued
             && !is_failing
         {
@@ -142,8 +156,11 @@ impl Round {
             let errands = queue.errands.get_mut(&account).map(std::mem::take).unwrap_or_default();
             queue.taken += 1;
             let (app, stopped) = (Arc::clone(&self.app), self.stopped.clone());
-            let task = self.running.spawn(async move { run_all(&app, errands, &stopped).await });
-            self.served.insert(task.id(), (webhook, account));
+            let place = (webhook, account);
+            let oldest = self.reached.get(&place).copied().unwrap_or_default();
+            let ran = Ran { left: errands, oldest, result: Ok(()) };
+            let task = self.running.spawn(async move { run_all(&app, place, ran, &stopped).await });
+            self.served.insert(task.id(), place);
         }
         if queue.errands.is_empty() {
             self.queues.remove(&webhook);
@@ -153,15 +170,20 @@ impl Round {
     /// Goes on with what has come meanwhile, or was left.
     fn end(&mut self, ended: Result<(Id, Ran), JoinError>) {
         // A panic has been told. What was in hand is late, and a delivery is made of it.
-        let nothing = |error: JoinError| (error.id(), (VecDeque::new(), Ok(())));
-        let (id, (left, ran)) = ended.unwrap_or_else(nothing);
-        if let Err(error) = &ran
+        let nothing = Ran { left: VecDeque::new(), oldest: 0, result: Ok(()) };
+        let (id, ran) = ended.unwrap_or_else(|error| (error.id(), nothing));
+        let Ran { left, oldest, result } = ran;
+        if let Err(error) = &result
             && !self.is_failing
         {
             tracing::warn!(%error, "errands cannot be run");
         }
-        self.is_failing = ran.is_err();
+        self.is_failing = result.is_err();
         let Some((webhook, account)) = self.served.remove(&id) else { return };
+        if self.reached.len() >= REACHED_MAX {
+            self.reached.clear();
+        }
+        self.reached.insert((webhook, account), oldest);
         let Some(queue) = self.queues.get_mut(&webhook) else { return };
         queue.taken -= 1;
         let Some(errands) = queue.errands.get_mut(&account) else { return };
@@ -182,7 +204,7 @@ impl Round {
     async fn stop(mut self) {
         let mut left: Vec<Arc<Errand>> = Vec::new();
         while let Some(ended) = self.running.join_next().await {
-            left.extend(ended.map(|(left, _)| left).unwrap_or_default());
+            left.extend(ended.map(|ran| ran.left).unwrap_or_default());
         }
         left.extend(self.queues.into_values().flat_map(|queue| queue.errands).flat_map(|(_, e)| e));
         left.extend(self.app.store.untaken_errands().into_iter().map(Arc::new));
@@ -215,47 +237,66 @@ impl Round {
 
 /// Runs errands of one account in their order, up to the first that has to wait, or until it is
 /// told to stop.
-async fn run_all(
-    app: &App,
-    mut errands: VecDeque<Arc<Errand>>,
-    stopped: &watch::Receiver<bool>,
-) -> Ran {
+async fn run_all(app: &App, place: Place, mut ran: Ran, stopped: &watch::Receiver<bool>) -> Ran {
     while !*stopped.borrow()
-        && let Some(errand) = errands.front()
+        && let Some(errand) = ran.left.front().map(Arc::clone)
     {
-        match run_one(app, errand).await {
+        match run_one(app, place, &errand, &mut ran).await {
             Ok(true) => {}
             Ok(false) => break,
-            Err(error) => return (errands, Err(error)),
+            Err(error) => {
+                ran.result = Err(error);
+                break;
+            }
         }
-        errands.pop_front();
     }
-    (errands, Ok(()))
+    ran
 }
 
-/// Runs an errand; whether it has ended for this node. It has to wait for older ones, and what
-/// has failed comes again.
-async fn run_one(app: &App, errand: &Arc<Errand>) -> Result<bool, StoreError> {
-    if app.now() + SPARE > errand.until {
+/// Runs the first errand; whether it has ended for this node. It has to wait for older ones, and
+/// what has failed comes again.
+async fn run_one(
+    app: &App,
+    place: Place,
+    errand: &Arc<Errand>,
+    ran: &mut Ran,
+) -> Result<bool, StoreError> {
+    let now = app.now();
+    if now + SPARE > errand.until {
         // It is late, and a delivery is made of it.
+        ran.left.pop_front();
         return Ok(true);
     }
     let line = webhook_line(errand.webhook(), errand.event.links[0]);
-    match app.store.errand_turn(errand, &line).await? {
+    match app.store.errand_turn(errand, &line, ran.oldest, now).await? {
         Turn::Now => post(app, errand).await?,
-        Turn::InLine => {
-            let (errand, now) = (Arc::clone(errand), app.now());
-            let operation = async move |tx: &mut Tx| {
-                tx.end_errand(&errand).await?;
-                let event = (errand.event.key(), errand.event.links[0]);
-                deliver_to_webhook(tx, errand.webhook(), event, now).await?;
-                Ok(())
-            };
-            app.store.write::<_, StoreError, _>(operation).await?;
-        }
+        Turn::InLine => return queue_all(app, place, ran).await,
         Turn::NotYet => return Ok(false),
         Turn::Never => {}
     }
+    ran.left.pop_front();
+    ran.oldest = errand.event.key().max(ran.oldest);
+    Ok(true)
+}
+
+/// Makes deliveries of the errands of an account, as many as stand behind no other node's; whether
+/// there were any.
+async fn queue_all(app: &App, place: Place, ran: &mut Ran) -> Result<bool, StoreError> {
+    let mine: BTreeSet<i64> = ran.left.iter().map(|errand| errand.event.key()).collect();
+    let oldest = mine.first().map_or(ran.oldest, |first| ran.oldest.min(*first));
+    let (now, (webhook, account)) = (app.now(), place);
+    let operation = async move |tx: &mut Tx| {
+        let events = tx.take_errands(place, oldest, &mine, (now, MOVED_AT_ONCE)).await?;
+        let account = Some(account).filter(|account| *account != 0);
+        for event in &events {
+            deliver_to_webhook(tx, webhook, (*event, account), now).await?;
+        }
+        Ok(events)
+    };
+    let events = app.store.write::<_, StoreError, _>(operation).await?;
+    let Some(last) = events.last() else { return Ok(false) };
+    ran.left.retain(|errand| !events.contains(&errand.event.key()));
+    ran.oldest = ran.oldest.max(*last);
     Ok(true)
 }
 
@@ -287,7 +328,7 @@ async fn queue_overdue(app: &App) -> Result<(), StoreError> {
         let taken: usize = app
             .store
             .write::<_, StoreError, _>(async move |tx: &mut Tx| {
-                let overdue = tx.take_overdue_errands(now, OVERDUE_AT_ONCE).await?;
+                let overdue = tx.take_overdue_errands(now, MOVED_AT_ONCE).await?;
                 for [event, webhook, account] in &overdue {
                     let account = Some(*account).filter(|account| *account != 0);
                     deliver_to_webhook(tx, *webhook, (*event, account), now).await?;

@@ -1,11 +1,12 @@
 //! Webhooks as their receivers see them: what is posted, signed how, in which order, how often,
 //! and where to.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use store::StoreError;
+use store::{StoreError, Tx};
 use tollkeeper::accounts::ACCOUNTS;
 use tollkeeper::app::Delivering;
 use tollkeeper::courier::Courier;
@@ -361,6 +362,27 @@ async fn what_is_posted_while_its_webhook_is_deleted_leaves_nothing_behind() {
     assert_eq!(app.total(&other.deliveries()).await, 1);
 }
 
+/// Tells of payments of an account under these numbers, in one transaction.
+async fn tell_of(app: &TestApp, account: &str, payments: RangeInclusive<i64>) {
+    let (now, id) = (app.app.now(), account.parse().unwrap());
+    let operation = async move |tx: &mut Tx| {
+        let account = tx.read(&ACCOUNTS, id).await?;
+        for payment in payments.clone() {
+            let details = json!({"payment": {"id": payment}}).as_object().cloned().unwrap();
+            let account = account.as_ref();
+            tell(tx, News { kind: &PAYMENT_POSTED, account, details, now }).await?;
+        }
+        Ok(())
+    };
+    app.app.store.write::<_, StoreError, _>(operation).await.unwrap();
+}
+
+/// The payments that a receiver has got, until it gets nothing more.
+fn payments(receiver: &Receiver) -> Vec<i64> {
+    let got = receiver.got_until_quiet(QUIET);
+    got.iter().map(|one| one["payment"].as_i64().unwrap()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_events_than_are_handed_over_come_once_and_in_order() {
     let (app, receiver, _courier) = posting().await;
@@ -369,27 +391,41 @@ async fn more_events_than_are_handed_over_come_once_and_in_order() {
     let account = app.account(&contractor, json!({"name": "a"})).await;
     app.pay(&account, 1).await;
     app.all_tried().await;
-    let (now, id) = (app.app.now(), account.parse().unwrap());
     let events = 1_000;
-    let told: Result<(), StoreError> = app
-        .app
-        .store
-        .write(async move |tx| {
-            let account = tx.read(&ACCOUNTS, id).await?;
-            for payment in 2..=events {
-                let details = json!({"payment": {"id": payment}}).as_object().cloned().unwrap();
-                let account = account.as_ref();
-                tell(tx, News { kind: &PAYMENT_POSTED, account, details, now }).await?;
-            }
-            Ok(())
-        })
-        .await;
-    told.unwrap();
+    tell_of(&app, &account, 2..=events).await;
     app.all_delivered().await;
-    let got = receiver.got_until_quiet(QUIET);
-    let got: Vec<i64> = got.iter().map(|one| one["payment"].as_i64().unwrap()).collect();
-    assert_eq!(got, (1..=events).collect::<Vec<_>>());
+    assert_eq!(payments(&receiver), (1..=events).collect::<Vec<_>>());
     assert_eq!(app.stored::<i64>("SELECT count(*) FROM deliveries"), events);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_has_fallen_behind_catches_up_while_events_go_on() {
+    const SLOW: usize = 200;
+    let (app, receiver, _courier) = posting().await;
+    let path = format!("/?brief=1&wait=0.03&times={SLOW}");
+    app.webhook(&receiver.url(&path), &["PaymentPosted"]).await;
+    let contractor = app.contractor("acme").await;
+    let account = app.account(&contractor, json!({"name": "a"})).await;
+    app.pay(&account, 1).await;
+    app.all_tried().await;
+    // More than are handed over, and for a while more than are taken: of those that come then,
+    // some are handed over and some are not.
+    let mut events = 400;
+    tell_of(&app, &account, 2..=events).await;
+    let began = Instant::now();
+    loop {
+        tell_of(&app, &account, events + 1..=events + 3).await;
+        events += 3;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let delivered: i64 =
+            app.stored("SELECT count(*) FROM deliveries WHERE state = 'delivered'");
+        if events - delivered < 10 {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(25), "{delivered} of {events}");
+    }
+    app.all_delivered().await;
+    assert_eq!(payments(&receiver), (1..=events).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
