@@ -36,6 +36,7 @@ const DUE: &str = "SELECT name FROM delivery_lines \
     WHERE target = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3";
 const CLAIMED: &str = "SELECT name, failures, joined FROM delivery_lines \
     WHERE target = $1 AND due_at = $2 AND holder = $3";
+const JOINED: &str = "SELECT joined FROM delivery_lines WHERE name = $1";
 const COUNT: &str = "SELECT \
     (SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE state = 'pending' LIMIT $1) AS waiting) + \
     (SELECT count(*) FROM (SELECT 1 FROM errands LIMIT $1) AS untried)";
@@ -239,8 +240,19 @@ impl Store {
         .await
     }
 
-    /// The first deliveries that wait in a line, in their order, up to `limit`, each with the
-    /// record of `others` that its first relationship names, unless that is gone.
+    /// How often something has joined a line by now; `None` where there is no such line.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn line_joined(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        let params = [Value::text(name)];
+        self.reading(async |session| session.read_one(JOINED, &params, |row| row.int(0)).await)
+            .await
+    }
+
+    /// The first deliveries that wait in a line behind the id `after`, in their order, up to
+    /// `limit`, each with the record of `others` that its first relationship names, unless that is
+    /// gone.
     ///
     /// # Errors
     /// When a statement fails.
@@ -248,14 +260,14 @@ impl Store {
         &self,
         deliveries: &'static Resource,
         others: &'static Resource,
-        line: &str,
+        (line, after): (&str, i64),
         limit: u32,
     ) -> Result<Vec<(Record, Option<Record>)>, StoreError> {
-        let params = [Value::text(line), Value::Int(i64::from(limit))];
+        let params = [Value::text(line), Value::Int(after), Value::Int(i64::from(limit))];
         self.reading(async |session| {
             let table = self.tables().of(deliveries);
             let sql = format!(
-                "{} WHERE line = $1 AND state = 'pending' ORDER BY id LIMIT $2",
+                "{} WHERE line = $1 AND state = 'pending' AND id > $2 ORDER BY id LIMIT $3",
                 table.select
             );
             let mut waiting = Vec::new();

@@ -38,18 +38,20 @@ const BACKLOG_PAUSE: Duration = Duration::from_secs(5);
 pub async fn run(app: Arc<App>, stopped: watch::Receiver<bool>) {
     let round = Round {
         app,
+        stopped,
         serving: JoinSet::new(),
         served: HashMap::new(),
         taken: HashMap::new(),
         until: Timestamp::MIN,
         is_failing: false,
     };
-    round.run(stopped).await;
+    round.run().await;
 }
 
 /// A courier on its way.
 struct Round {
     app: Arc<App>,
+    stopped: watch::Receiver<bool>,
     serving: JoinSet<()>,
     /// Whom each task serves.
     served: HashMap<Id, String>,
@@ -64,7 +66,8 @@ struct Round {
 type Ended = Result<(Id, ()), JoinError>;
 
 impl Round {
-    async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+    async fn run(mut self) {
+        let mut stopped = self.stopped.clone();
         let every = |pause| {
             let mut interval = interval(pause);
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -149,7 +152,7 @@ impl Round {
         store.write::<_, StoreError, _>(operation).await?;
         for line in store.claimed_lines(target, &self.app.node, until).await? {
             *self.taken.entry(target.to_owned()).or_default() += 1;
-            let task = self.serving.spawn(serve(Arc::clone(&self.app), line));
+            let task = self.serving.spawn(serve(Arc::clone(&self.app), line, self.stopped.clone()));
             self.served.insert(task.id(), target.to_owned());
         }
         Ok(())
@@ -173,10 +176,10 @@ impl Round {
     }
 }
 
-/// Serves a line for a turn and lets go of it. The last attempt at a webhook is written down with
-/// that: most lines have one delivery.
-async fn serve(app: Arc<App>, line: Line) {
-    let (served, last) = match serve_turn(&app, &line).await {
+/// Serves a line for a turn, or until it is told to stop, and lets go of it. The last attempt at a
+/// webhook is written down with that: most lines have one delivery.
+async fn serve(app: Arc<App>, mut line: Line, stopped: watch::Receiver<bool>) {
+    let (served, last) = match serve_turn(&app, &mut line, &stopped).await {
         Ok(served) => served,
         Err(error) => {
             // What was delivered and could not be written down comes again, after the claim.
@@ -206,13 +209,26 @@ async fn serve(app: Arc<App>, line: Line) {
     }
 }
 
-async fn serve_turn(app: &Arc<App>, line: &Line) -> Result<(Served, Option<Tried>), StoreError> {
+async fn serve_turn(
+    app: &Arc<App>,
+    line: &mut Line,
+    stopped: &watch::Receiver<bool>,
+) -> Result<(Served, Option<Tried>), StoreError> {
     let began = tokio::time::Instant::now();
-    let mut anew = false;
+    // What has been delivered leaves its trace in the database until that is swept: it is stepped
+    // over. What joins behind it need not have a higher id, so at last all is looked through again.
+    let (mut anew, mut after, mut has_joined) = (false, 0, false);
     loop {
-        let waiting =
-            app.store.waiting_in_line(&DELIVERIES, &EVENTS, &line.name, DUE_AT_ONCE).await?;
-        let Some((first, _)) = waiting.first() else { return Ok((Served::All, None)) };
+        let place = (line.name.as_str(), after);
+        let waiting = app.store.waiting_in_line(&DELIVERIES, &EVENTS, place, DUE_AT_ONCE).await?;
+        let Some((first, _)) = waiting.first() else {
+            if !has_joined {
+                return Ok((Served::All, None));
+            }
+            (after, has_joined) = (0, false);
+            continue;
+        };
+        let last_id = waiting.last().map_or(after, |(delivery, _)| delivery.key());
         let is_mail = DELIVERIES.value(first, "channel").as_text() == Some(EMAIL);
         // What joins the line from now on is seen when the line is left.
         let are_all = waiting.len() < DUE_AT_ONCE as usize;
@@ -222,12 +238,25 @@ async fn serve_turn(app: &Arc<App>, line: &Line) -> Result<(Served, Option<Tried
         } else {
             webhooks::serve(app, due).await?
         };
+        let is_over = began.elapsed() >= TURN || *stopped.borrow();
         match served {
-            Served::All if are_all => return Ok((Served::All, last)),
-            Served::All | Served::Some if began.elapsed() >= TURN => {
-                return Ok((Served::Some, last));
+            Served::All if are_all && !is_over => {
+                // Where nobody can be asked, the attempt has to be written down all the same.
+                let joined = app.store.line_joined(&line.name).await.ok().flatten();
+                let joined = joined.unwrap_or(line.joined);
+                if joined != line.joined {
+                    (after, has_joined, line.joined) = (last_id, true, joined);
+                } else if has_joined {
+                    (after, has_joined) = (0, false);
+                } else {
+                    return Ok((Served::All, last));
+                }
+                anew = true;
             }
-            Served::All | Served::Some => anew = true,
+            Served::All if are_all && !has_joined => return Ok((Served::All, last)),
+            Served::All | Served::Some if is_over => return Ok((Served::Some, last)),
+            Served::All => (anew, after) = (true, last_id),
+            Served::Some => anew = true,
             Served::Failed { anew: just_now } => {
                 return Ok((Served::Failed { anew: anew || just_now }, last));
             }
