@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::{OpenError, full_reason};
 use crate::session::Dialect;
 
-const SQLITE: [&str; 9] = [
+const SQLITE: [&str; 10] = [
     include_str!("../migrations/sqlite/0001_initial.sql"),
     include_str!("../migrations/sqlite/0002_journal.sql"),
     include_str!("../migrations/sqlite/0003_nodes.sql"),
@@ -16,8 +16,9 @@ const SQLITE: [&str; 9] = [
     include_str!("../migrations/sqlite/0007_tasks.sql"),
     include_str!("../migrations/sqlite/0008_limits.sql"),
     include_str!("../migrations/sqlite/0009_errands.sql"),
+    include_str!("../migrations/sqlite/0010_line_order.sql"),
 ];
-const POSTGRES: [&str; 7] = [
+const POSTGRES: [&str; 8] = [
     include_str!("../migrations/postgres/0001_initial.sql"),
     include_str!("../migrations/postgres/0002_throttles.sql"),
     include_str!("../migrations/postgres/0003_deliveries.sql"),
@@ -25,6 +26,7 @@ const POSTGRES: [&str; 7] = [
     include_str!("../migrations/postgres/0005_tasks.sql"),
     include_str!("../migrations/postgres/0006_limits.sql"),
     include_str!("../migrations/postgres/0007_errands.sql"),
+    include_str!("../migrations/postgres/0008_line_order.sql"),
 ];
 /// The advisory lock under which one node migrates while others wait: "toll" in ASCII.
 const LOCK: i64 = 0x746f_6c6c;

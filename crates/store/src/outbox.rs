@@ -250,9 +250,9 @@ impl Store {
             .await
     }
 
-    /// The first deliveries that wait in a line behind the id `after`, in their order, up to
-    /// `limit`, each with the record of `others` that its first relationship names, unless that is
-    /// gone.
+    /// The first deliveries that wait in a line behind the event and the delivery `after`, in the
+    /// order of their events, up to `limit`, each with the record of `others` that its first
+    /// relationship, the event, names, unless that is gone.
     ///
     /// # Errors
     /// When a statement fails.
@@ -260,14 +260,17 @@ impl Store {
         &self,
         deliveries: &'static Resource,
         others: &'static Resource,
-        (line, after): (&str, i64),
+        line: &str,
+        after: (i64, i64),
         limit: u32,
     ) -> Result<Vec<(Record, Option<Record>)>, StoreError> {
-        let params = [Value::text(line), Value::Int(after), Value::Int(i64::from(limit))];
+        let numbers = [after.0, after.1, i64::from(limit)].map(Value::Int);
+        let params = [&[Value::text(line)], numbers.as_slice()].concat();
         self.reading(async |session| {
             let table = self.tables().of(deliveries);
             let sql = format!(
-                "{} WHERE line = $1 AND state = 'pending' AND id > $2 ORDER BY id LIMIT $3",
+                "{} WHERE line = $1 AND state = 'pending' AND (event_id, id) > ($2, $3) \
+                 ORDER BY event_id, id LIMIT $4",
                 table.select
             );
             let mut waiting = Vec::new();

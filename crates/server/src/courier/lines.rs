@@ -216,19 +216,22 @@ async fn serve_turn(
 ) -> Result<(Served, Option<Tried>), StoreError> {
     let began = tokio::time::Instant::now();
     // What has been delivered leaves its trace in the database until that is swept: it is stepped
-    // over. What joins behind it need not have a higher id, so at last all is looked through again.
-    let (mut anew, mut after, mut has_joined) = (false, 0, false);
+    // over. What is delivered anew stands before that, so at last all is looked through again.
+    let beginning = (0, 0);
+    let (mut anew, mut after, mut has_joined) = (false, beginning, false);
     loop {
-        let place = (line.name.as_str(), after);
-        let waiting = app.store.waiting_in_line(&DELIVERIES, &EVENTS, place, DUE_AT_ONCE).await?;
+        let waiting =
+            app.store.waiting_in_line(&DELIVERIES, &EVENTS, &line.name, after, DUE_AT_ONCE).await?;
         let Some((first, _)) = waiting.first() else {
             if !has_joined {
                 return Ok((Served::All, None));
             }
-            (after, has_joined) = (0, false);
+            (after, has_joined) = (beginning, false);
             continue;
         };
-        let last_id = waiting.last().map_or(after, |(delivery, _)| delivery.key());
+        let last_place = waiting
+            .last()
+            .map_or(after, |(delivery, _)| (delivery.links[0].unwrap_or_default(), delivery.key()));
         let is_mail = DELIVERIES.value(first, "channel").as_text() == Some(EMAIL);
         // What joins the line from now on is seen when the line is left.
         let are_all = waiting.len() < DUE_AT_ONCE as usize;
@@ -245,9 +248,9 @@ async fn serve_turn(
                 let joined = app.store.line_joined(&line.name).await.ok().flatten();
                 let joined = joined.unwrap_or(line.joined);
                 if joined != line.joined {
-                    (after, has_joined, line.joined) = (last_id, true, joined);
+                    (after, has_joined, line.joined) = (last_place, true, joined);
                 } else if has_joined {
-                    (after, has_joined) = (0, false);
+                    (after, has_joined) = (beginning, false);
                 } else {
                     return Ok((Served::All, last));
                 }
@@ -255,7 +258,7 @@ async fn serve_turn(
             }
             Served::All if are_all && !has_joined => return Ok((Served::All, last)),
             Served::All | Served::Some if is_over => return Ok((Served::Some, last)),
-            Served::All => (anew, after) = (true, last_id),
+            Served::All => (anew, after) = (true, last_place),
             Served::Some => anew = true,
             Served::Failed { anew: just_now } => {
                 return Ok((Served::Failed { anew: anew || just_now }, last));

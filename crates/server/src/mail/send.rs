@@ -83,7 +83,8 @@ fn not_to_be_sent(app: &App, due: &Due) -> Option<Outcome> {
 /// The deliveries that wait behind the first one, as far as they are for sending.
 async fn everything_in_line(app: &Arc<App>, first: Due) -> Result<Vec<Due>, StoreError> {
     let line = DELIVERIES.value(&first.delivery, "line").as_text().unwrap_or_default().to_owned();
-    let waiting = app.store.waiting_in_line(&DELIVERIES, &EVENTS, (&line, 0), DIGEST_MAX).await?;
+    let waiting =
+        app.store.waiting_in_line(&DELIVERIES, &EVENTS, &line, (0, 0), DIGEST_MAX).await?;
     let due = |(delivery, event)| Due { delivery, event };
     let mut all: Vec<Due> = waiting.into_iter().map(due).collect();
     all.retain(|due| not_to_be_sent(app, due).is_none());

@@ -399,6 +399,35 @@ async fn more_events_than_are_handed_over_come_once_and_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_goes_in_the_order_of_events_whoever_joined_it_first() {
+    let (app, receiver, courier) = posting().await;
+    courier.stop().await;
+    app.webhook(&receiver.url("/?brief=1"), &["PaymentPosted"]).await;
+    let contractor = app.contractor("acme").await;
+    let account = app.account(&contractor, json!({"name": "a"})).await;
+    // More than are read at once.
+    let events = 50;
+    tell_of(&app, &account, 1..=events).await;
+    let _courier = Courier::start(&app.app);
+    app.all_delivered().await;
+    assert_eq!(payments(&receiver), (1..=events).collect::<Vec<_>>());
+    // Once more, as nodes join it that have taken their ids before others did.
+    let last: i64 = app.stored("SELECT max(event_id) FROM deliveries");
+    let first: i64 = app.stored("SELECT min(event_id) FROM deliveries");
+    app.database.execute(&format!(
+        "UPDATE deliveries SET event_id = {} - event_id, state = 'pending'",
+        first + last
+    ));
+    let now = app.database.literal(&jsonapi::Value::Time(app.app.now()));
+    app.database.execute(&format!(
+        "INSERT INTO delivery_lines (name, target, due_at, failures, joined) \
+         SELECT min(line), 'webhook 1', {now}, 0, 1 FROM deliveries"
+    ));
+    app.all_delivered().await;
+    assert_eq!(payments(&receiver), (1..=events).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_that_has_fallen_behind_catches_up_while_events_go_on() {
     const SLOW: usize = 200;
     let (app, receiver, _courier) = posting().await;
