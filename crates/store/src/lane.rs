@@ -6,8 +6,8 @@
 //! refuses what they decided together, all run again, each in a savepoint: who fails fails alone.
 //!
 //! PostgreSQL is not waited for before the next of them run: while it writes a batch, those who come
-//! run on the rows as that batch leaves them, if they need nothing else. When their transaction has
-//! locked the rows and they are so, what they decided is sent at once; if not, they run again.
+//! run on the rows as that batch leaves them, if they need nothing else. What they decided is sent
+//! behind the query that locks the rows; if these are not so, it is taken back, and they run again.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -156,8 +156,9 @@ impl Writer {
         let begun = self.take_begun();
         let is_begun = begun.operations > 0;
         let count = if is_begun { begun.operations } else { line.len() };
-        let mut run =
-            Run { count, is_begun, done: begun.done, is_careful: false, is_closed: false };
+        // Who joined those whose changes are on their way already would need statements of his own.
+        let (done, is_closed) = (begun.done, begun.done > 0);
+        let mut run = Run { count, is_begun, done, is_careful: false, is_closed };
         let mut wait = REPEAT_AFTER;
         for _ in 0..REPEATS_MAX {
             let ended = match self.connect().await {

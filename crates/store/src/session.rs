@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use futures_util::future::{BoxFuture, Either, select};
 use futures_util::{FutureExt as _, TryStreamExt as _, pin_mut, poll};
 use jsonapi::{Kind, Value};
 use rusqlite::Connection;
+use tokio::sync::oneshot;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{RowStream, SimpleQueryStream};
 
@@ -49,16 +50,30 @@ pub enum Session {
 #[derive(Debug)]
 pub struct Postgres {
     /// Where nothing may be asked, there is none.
-    client: Option<Object>,
+    client: Option<Arc<Object>>,
     in_transaction: AtomicBool,
-    beginning: Beginning,
+    /// To what was to begin a transaction.
+    beginning: Answer,
+    /// To what was written ahead.
+    ahead: Answer,
     /// Whether what it leads to has ended, or takes no writes.
     is_useless: AtomicBool,
 }
 
-/// The answer to what was to begin a transaction, until it has been looked at.
+/// The answer to what was sent, until it has been looked at.
 #[derive(Default)]
-struct Beginning(Mutex<Option<BoxFuture<'static, Result<(), tokio_postgres::Error>>>>);
+struct Answer(Mutex<Option<BoxFuture<'static, Result<(), tokio_postgres::Error>>>>);
+
+/// What comes after a transaction, while the answer to its commit is waited for.
+pub struct Next<N, A> {
+    /// What has begun.
+    pub begun: N,
+    /// What is asked first.
+    pub queries: Vec<Statement>,
+    /// What else is done, until `answered` is told: then it says what is to be written.
+    pub ahead: A,
+    pub answered: oneshot::Sender<()>,
+}
 
 impl Session {
     pub fn sqlite(connection: Connection) -> Self {
@@ -66,7 +81,7 @@ impl Session {
     }
 
     pub fn postgres(client: Object) -> Self {
-        Self::Postgres(Postgres::new(Some(client)))
+        Self::Postgres(Postgres::new(Some(Arc::new(client))))
     }
 
     /// Stands for the session with PostgreSQL where nothing may be asked: whatever is, fails, and
@@ -293,13 +308,13 @@ impl Session {
     }
 
     /// As [`Self::commit`]; begins another transaction as soon as `next` says what to ask in it, if
-    /// that is before the answer to the commit is there. What else it says is done until all is
-    /// answered. When the commit is, `committed` is called. Returns what `next` has returned, and
-    /// how the queries ended, which others may keep waiting; nothing where no transaction has begun.
-    pub async fn commit_and_begin<N: Send>(
+    /// that is before the answer to the commit is there. When that is, `committed` is called, and
+    /// what was decided ahead is sent behind the queries. Returns what `next` has begun, and how the
+    /// queries ended, which others may keep waiting; nothing where no transaction has begun.
+    pub async fn commit_and_begin<N: Send, A: Future<Output = Vec<Statement>>>(
         &self,
         mut statements: Vec<Statement>,
-        next: impl Future<Output = (N, Vec<Statement>, impl Future<Output = ()>)>,
+        next: impl Future<Output = Next<N, A>>,
         committed: impl FnOnce(),
         mut visit: impl FnMut(&mut N, usize, Row<'_>) -> Result<(), StoreError> + Send,
     ) -> Result<Option<(N, Result<(), StoreError>)>, StoreError> {
@@ -314,15 +329,16 @@ impl Session {
         let client = postgres.client()?;
         let written = postgres.all(start(execute(client, &to_write, &statements)).await);
         pin_mut!(written, next);
-        let (mut next, queries, meanwhile) = match select(next, written.as_mut()).await {
-            Either::Left((next, _)) => next,
-            Either::Right((written, _)) => {
-                written?;
-                postgres.in_transaction.store(false, Ordering::Relaxed);
-                committed();
-                return Ok(None);
-            }
-        };
+        let Next { mut begun, queries, ahead, answered } =
+            match select(next, written.as_mut()).await {
+                Either::Left((next, _)) => next,
+                Either::Right((written, _)) => {
+                    written?;
+                    postgres.in_transaction.store(false, Ordering::Relaxed);
+                    committed();
+                    return Ok(None);
+                }
+            };
         let Ok(to_ask) = postgres.prepare_all(&queries).await else {
             written.await?;
             postgres.in_transaction.store(false, Ordering::Relaxed);
@@ -331,18 +347,19 @@ impl Session {
         };
         postgres.begin("BEGIN").await?;
         let asked = start(query(client, &to_ask, &queries)).await;
-        let answered = async {
-            written.await?;
-            committed();
-            let visit = |position: usize, row: Row<'_>| visit(&mut next, position, row);
-            let visited = postgres.visit_all(asked, visit).await;
-            Ok(Some((next, visited)))
-        };
-        pin_mut!(answered, meanwhile);
-        match select(answered, meanwhile).await {
-            Either::Left((visited, _)) => visited,
-            Either::Right(((), answered)) => answered.await,
+        pin_mut!(ahead);
+        match select(written, ahead.as_mut()).await {
+            Either::Left((written, _)) => written?,
+            Either::Right((_, written)) => written.await?,
         }
+        committed();
+        let _ = answered.send(());
+        let to_write = ahead.await;
+        let visited = match postgres.write_ahead(to_write).await {
+            Ok(()) => postgres.visit_all(asked, |place, row| visit(&mut begun, place, row)).await,
+            Err(error) => Err(error),
+        };
+        Ok(Some((begun, visited)))
     }
 
     /// Takes a transaction back, if there still is one.
@@ -356,6 +373,7 @@ impl Session {
                 Ok(())
             }
             Self::Postgres(postgres) => {
+                lock(&postgres.ahead.0).take();
                 if let Err(error) = postgres.batch("ROLLBACK").await {
                     postgres.is_useless.store(true, Ordering::Relaxed);
                     return Err(error);
@@ -378,9 +396,21 @@ impl Session {
     pub fn as_postgres(&self) -> Option<&Object> {
         match self {
             Self::Sqlite(_) => None,
-            Self::Postgres(postgres) => postgres.client.as_ref(),
+            Self::Postgres(postgres) => postgres.client.as_deref(),
         }
     }
+}
+
+/// Whether all has worked; if not, the first error.
+async fn all(
+    executed: Started<impl Future<Output = Result<u64, tokio_postgres::Error>>>,
+) -> Result<(), tokio_postgres::Error> {
+    let mut done = Ok(());
+    // What failed later fails because of it.
+    for executed in executed.outputs() {
+        done = done.and(executed.await.map(|_| ()));
+    }
+    done
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -436,26 +466,47 @@ fn query<'a>(
 }
 
 impl Postgres {
-    fn new(client: Option<Object>) -> Self {
+    fn new(client: Option<Arc<Object>>) -> Self {
         Self {
             client,
             in_transaction: AtomicBool::new(false),
-            beginning: Beginning::default(),
+            beginning: Answer::default(),
+            ahead: Answer::default(),
             is_useless: AtomicBool::new(false),
         }
     }
 
-    /// Whether all has worked; if not, the first error.
+    /// Whether all has worked, and what was written ahead; if not, the first error.
     async fn all(
         &self,
         executed: Started<impl Future<Output = Result<u64, tokio_postgres::Error>>>,
     ) -> Result<(), StoreError> {
-        let mut done = Ok(());
-        // What failed later fails because of it.
-        for executed in executed.outputs() {
-            done = done.and(executed.await.map(|_| ()));
+        let ahead = lock(&self.ahead.0).take();
+        let ahead = match ahead {
+            Some(answer) => answer.await,
+            None => Ok(()),
+        };
+        ahead.and(all(executed).await).map_err(|error| self.failed(error))
+    }
+
+    /// Sends statements that write, without awaiting the answers: whoever writes next looks at them.
+    async fn write_ahead(&self, statements: Vec<Statement>) -> Result<(), StoreError> {
+        if statements.is_empty() {
+            return Ok(());
         }
-        done.map_err(|error| self.failed(error))
+        let prepared = self.prepare_all(&statements).await?;
+        self.begun().await?;
+        let client = Arc::clone(self.client()?);
+        let mut written =
+            async move { all(start(execute(&client, &prepared, &statements)).await).await }.boxed();
+        // They are sent by that.
+        match poll!(&mut written) {
+            Poll::Ready(written) => written.map_err(|error| self.failed(error)),
+            Poll::Pending => {
+                *lock(&self.ahead.0) = Some(written);
+                Ok(())
+            }
+        }
     }
 
     async fn visit_all(
@@ -474,7 +525,7 @@ impl Postgres {
         self.begun().await
     }
 
-    fn client(&self) -> Result<&Object, StoreError> {
+    fn client(&self) -> Result<&Arc<Object>, StoreError> {
         self.client.as_ref().ok_or_else(|| {
             self.is_useless.store(true, Ordering::Relaxed);
             StoreError::Closed
@@ -482,7 +533,7 @@ impl Postgres {
     }
 
     pub fn client_mut(&mut self) -> Option<&mut Object> {
-        self.client.as_mut()
+        self.client.as_mut().and_then(Arc::get_mut)
     }
 
     async fn prepare(&self, sql: &str) -> Result<tokio_postgres::Statement, StoreError> {
@@ -565,9 +616,9 @@ impl Postgres {
     }
 }
 
-impl std::fmt::Debug for Beginning {
+impl std::fmt::Debug for Answer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Beginning").finish_non_exhaustive()
+        formatter.debug_struct("Answer").finish_non_exhaustive()
     }
 }
 
@@ -577,7 +628,9 @@ impl Drop for Postgres {
         if (*self.in_transaction.get_mut() || *self.is_useless.get_mut())
             && let Some(client) = self.client.take()
         {
-            drop(Object::take(client));
+            // It holds the connection, too.
+            lock(&self.ahead.0).take();
+            drop(Arc::into_inner(client).map(Object::take));
         }
     }
 }

@@ -312,6 +312,7 @@ impl Work {
     /// the other way round.
     /// In a transaction's last statements, `slot` says in which rows the totals are counted.
     pub fn take(&mut self, dialect: Dialect, tables: &Tables, slot: Option<i64>) -> Vec<Statement> {
+        let totals = slot.and_then(|slot| self.totals(dialect, slot));
         let mut writing = Writing::new(dialect);
         self.inserts.sort_by_key(|(kind, _)| tables.named(kind).rank);
         for (kind, records) in &mut self.inserts {
@@ -331,7 +332,7 @@ impl Work {
                 writing.change(tables.named(kind), &before, held.stored.as_ref());
             }
         }
-        if let Some(totals) = slot.and_then(|slot| self.totals(dialect, slot)) {
+        if let Some(totals) = totals {
             writing.beside(totals);
         }
         let mut statements = writing.finish();
@@ -362,8 +363,9 @@ impl Work {
     }
 
     /// How the totals change, in the order that every writer changes them in.
-    fn totals(&self, dialect: Dialect, slot: i64) -> Option<Statement> {
-        let mut totals: Vec<_> = self.totals.iter().filter(|(_, change)| *change != 0).collect();
+    fn totals(&mut self, dialect: Dialect, slot: i64) -> Option<Statement> {
+        let mut totals = std::mem::take(&mut self.totals);
+        totals.retain(|(_, change)| *change != 0);
         totals.sort_unstable();
         let params = totals
             .iter()

@@ -29,14 +29,26 @@ static API: Api = Api { prefix: "/test", resources: &[&TEMPLATES, &CONTACTS] };
 /// Long enough for any of this.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// What becomes of a contact that changes, after a moment: long enough for others to run ahead.
+const SLOW: &str = "NEW";
+/// As [`SLOW`], and now and then something else is written than what was asked for.
+const ANOTHER: &str = "(NEW.id, NEW.email, \
+    CASE WHEN NEW.email::bigint % 50 < 15 THEN concat(OLD.notes, '.') ELSE OLD.notes END, \
+    NEW.contractor_id)";
+
 /// So many stores with one lane each, on one database with two contacts.
-async fn open(count: usize) -> (TestDatabase, Vec<Arc<Store>>) {
+async fn open(count: usize, change: &str) -> (TestDatabase, Vec<Arc<Store>>) {
     let database = TestDatabase::of(Kind::Postgres);
     let mut stores = Vec::new();
     for _ in 0..count {
         let place = Database { lanes: 1, ..Database::from(&database.url()) };
         stores.push(Arc::new(Store::open(place, API).await.unwrap()));
     }
+    database.execute(&format!(
+        "CREATE FUNCTION change() RETURNS trigger LANGUAGE plpgsql AS $change$ \
+         BEGIN PERFORM pg_sleep(0.001); RETURN {change}; END $change$; \
+         CREATE TRIGGER changes BEFORE UPDATE ON contacts FOR EACH ROW EXECUTE FUNCTION change()"
+    ));
     for _ in 0..2 {
         let made: Result<(), StoreError> = stores[0]
             .write(async |tx| {
@@ -140,7 +152,7 @@ async fn crowd(stores: &[Arc<Store>], manners: usize) -> i64 {
             for change in 0..CHANGES {
                 let number = caller + CALLERS * change;
                 // Now and then another row, which need not be at hand.
-                let id = if number.is_multiple_of(10) { 2 } else { 1 };
+                let id = if number.is_multiple_of(64) { 2 } else { 1 };
                 let needs =
                     Needs { target: Some(Target { resource: &CONTACTS, id }), answer: None };
                 let operation = async move |tx: &mut Tx| operate(tx, id, number % manners).await;
@@ -176,14 +188,21 @@ fn check(database: &TestDatabase, counted: i64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_counts_as_one_by_one() {
-    let (database, stores) = open(1).await;
+    let (database, stores) = open(1, SLOW).await;
     let counted = crowd(&stores, PLAIN).await;
     check(&database, counted);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_node_expects_of_rows_that_another_writes_is_looked_after() {
-    let (database, stores) = open(2).await;
+    let (database, stores) = open(2, SLOW).await;
+    let counted = crowd(&stores, PLAIN).await;
+    check(&database, counted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_database_makes_of_a_row_is_looked_at() {
+    let (database, stores) = open(1, ANOTHER).await;
     let counted = crowd(&stores, PLAIN).await;
     check(&database, counted);
 }
@@ -191,7 +210,7 @@ async fn what_a_node_expects_of_rows_that_another_writes_is_looked_after() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_or_fails_takes_nobody_with_it() {
     for (nodes, manners) in [(1, ASKING), (1, FAILING), (2, FAILING)] {
-        let (database, stores) = open(nodes).await;
+        let (database, stores) = open(nodes, SLOW).await;
         let template = async |tx: &mut Tx| add_template(tx, "taken").await;
         stores[0].write::<_, StoreError, _>(template).await.unwrap();
         let counted = crowd(&stores, manners).await;
@@ -232,7 +251,7 @@ async fn held_up(
 /// Two operations on one row: while the first is held up, the second runs, which is what this waits
 /// for. Whoever holds it up ends so. Says what came of the first, and how often the second ran.
 async fn two(end: &str) -> (TestDatabase, Result<(), StoreError>, usize) {
-    let (database, stores) = open(1).await;
+    let (database, stores) = open(1, SLOW).await;
     let (other, first) = held_up(&database, &stores[0]).await;
     let runs = Arc::new(AtomicUsize::new(0));
     let running = Arc::clone(&runs);
@@ -275,8 +294,32 @@ async fn what_ran_on_rows_that_were_never_written_runs_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_ran_ahead_and_is_not_taken_is_refused() {
+    let (database, stores) = open(1, SLOW).await;
+    let (other, first) = held_up(&database, &stores[0]).await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let running = Arc::clone(&runs);
+    let refused = write(&stores[0], 1, async move |tx: &mut Tx| {
+        let contact = tx.find(&CONTACTS, 1).await?.ok_or(StoreError::Closed)?;
+        let mut next = contact.clone();
+        // PostgreSQL keeps no contact without an address.
+        next.values[0] = Value::Null;
+        tx.update(&CONTACTS, &contact, &next).await?;
+        running.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    });
+    until(|| runs.load(Ordering::Relaxed) == 1).await;
+    assert!(!first.is_finished());
+    other.execute("ROLLBACK");
+    first.await.unwrap().unwrap();
+    let refused = refused.await.unwrap();
+    assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+    assert_eq!(counted_up(&database), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ids_are_above_those_of_whoever_had_the_row_before() {
-    let (database, stores) = open(2).await;
+    let (database, stores) = open(2, SLOW).await;
     let [one, another] = [&stores[0], &stores[1]];
     // After a crowd, ids are taken ahead.
     let counted = crowd(std::slice::from_ref(one), PLAIN).await;
@@ -296,7 +339,7 @@ async fn ids_are_above_those_of_whoever_had_the_row_before() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_joins_a_queue_below_what_another_has_added() {
-    let (database, stores) = open(2).await;
+    let (database, stores) = open(2, SLOW).await;
     let [one, another] = [&stores[0], &stores[1]];
     // After a crowd, ids are taken ahead.
     let adds = |store: &Arc<Store>, id: i64, name: String| {

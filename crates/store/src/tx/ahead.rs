@@ -2,15 +2,19 @@
 //! rows as these leave them.
 
 use std::ops::AsyncFnOnce;
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::future::select;
 use jsonapi::Record;
+use tokio::sync::oneshot;
 
 use super::{Fate, Standing, Tx};
 use crate::error::StoreError;
 use crate::fetch::{Fetch, Needs, Target};
 use crate::ids::Ids;
-use crate::session::{Dialect, Row, Session};
+use crate::session::{Dialect, Next, Row, Session};
+use crate::statement::Statement;
 use crate::work::{Known, Work};
 
 /// Operations that wait for the transaction after this one.
@@ -34,6 +38,12 @@ pub struct Begun {
     pub operations: usize,
     /// So many of which have run in it.
     pub done: usize,
+}
+
+/// What operations run ahead on.
+struct Foreseen {
+    standing: Standing,
+    work: Work,
 }
 
 /// Whether nothing has to be read for these needs.
@@ -71,20 +81,37 @@ impl Tx {
         has_run
     }
 
-    /// Takes what was read and locked for so many operations, some of which have run already, on
-    /// what was to be found. If something else was found, none of them has.
-    fn confirm(&mut self, operations: usize, fetch: Fetch, foreseen: &Standing) -> Begun {
-        let stands = |(kind, all): (&&str, &Arc<[Record]>)| {
-            fetch.standing.get(kind).is_some_and(|read| **read == **all)
-        };
-        let Some(is_all) = self.work.found(&fetch.work).filter(|_| foreseen.iter().all(stands))
-        else {
-            self.open(false, operations, fetch);
-            return Begun { operations, done: 0 };
-        };
+    /// What those that have run decided, if that can be written before it is known whether all was
+    /// as foreseen.
+    fn take_ahead(&mut self) -> Vec<Statement> {
         if let Some(mark) = self.under_way.take() {
             self.undo(mark);
         }
+        if self.ahead == 0 || !self.foresees {
+            return Vec::new();
+        }
+        self.work.take(Dialect::Postgres, &self.tables, Some(self.slot))
+    }
+
+    /// Takes what was read and locked for so many operations, some of which have run already, on
+    /// what was to be found. If something else was found, none of them has.
+    async fn confirm(&mut self, operations: usize, fetch: Fetch, foreseen: &Foreseen) -> Begun {
+        let stands = |(kind, all): (&&str, &Arc<[Record]>)| {
+            fetch.standing.get(kind).is_some_and(|read| **read == **all)
+        };
+        let are_standing = foreseen.standing.iter().all(stands);
+        let Some(is_all) = foreseen.work.found(&fetch.work).filter(|_| are_standing) else {
+            let is_written = self.ahead > 0 && self.foresees;
+            self.foresees = false;
+            if is_written {
+                // It fails only where the session is lost, too; what was committed stays so.
+                let _ = self.rollback().await;
+                return Begun::default();
+            }
+            self.open(false, operations, fetch);
+            return Begun { operations, done: 0 };
+        };
+        self.foresees = true;
         if !is_all {
             // Others may have had the rows that nobody knew.
             self.ids.clear();
@@ -139,19 +166,24 @@ impl Tx {
             // Of a queue, others may have added to the end and left the rows as they were.
             tx.ids.retain(|kind, _| !tx.tables.named(kind).resource.is_queue);
             tx.standing.retain(|kind, _| fetch.standing.contains_key(kind));
-            let foreseen = tx.standing.clone();
+            let foreseen =
+                Foreseen { standing: tx.standing.clone(), work: tx.work.foreseen(&fetch.work) };
             tx.start(false, operations, tx.work.foreseen(&fetch.work), fetch.locked);
-            let ahead = followers.run_ahead(tx);
-            ((operations, fetch, foreseen), queries, ahead)
+            let (answered, is_answered) = oneshot::channel();
+            let ahead = async move {
+                let _ = select(is_answered, pin!(followers.run_ahead(tx))).await;
+                tx.take_ahead()
+            };
+            Next { begun: (operations, fetch, foreseen), queries, ahead, answered }
         };
-        let visit = |(_, fetch, _): &mut (usize, Fetch, Standing),
+        let visit = |(_, fetch, _): &mut (usize, Fetch, Foreseen),
                      position: usize,
                      row: Row<'_>| { fetch.take(&tables, position, row) };
         let begun = session.commit_and_begin(statements, next, committed, visit).await;
         self.session = session;
         match begun? {
             Some(((operations, fetch, foreseen), Ok(()))) => {
-                Ok(self.confirm(operations, fetch, &foreseen))
+                Ok(self.confirm(operations, fetch, &foreseen).await)
             }
             Some((_, Err(_))) => {
                 // It fails only where the session is lost, too; what was committed stays so.

@@ -48,6 +48,8 @@ pub struct Tx {
     given: BTreeMap<&'static str, usize>,
     /// Operations that have run before the database has answered.
     ahead: usize,
+    /// Whether all was as foreseen, the last time. Where others write the same rows, it is not.
+    foresees: bool,
     /// Where the one began that has not ended yet.
     under_way: Option<Mark>,
     /// Operations in the batch.
@@ -94,6 +96,7 @@ impl Tx {
             ids: HashMap::new(),
             given: BTreeMap::new(),
             ahead: 0,
+            foresees: true,
             under_way: None,
             operations: 1,
             usual: 1,
