@@ -8,6 +8,8 @@
 //! PostgreSQL is not waited for before the next of them run: while it writes a batch, those who come
 //! run on the rows as that batch leaves them, if they need nothing else. What they decided is sent
 //! behind the query that locks the rows; if these are not so, it is taken back, and they run again.
+//! Of a crowd that wants one row, half is left to run so: else PostgreSQL would have nothing to do
+//! while all of them are answered and come again, and nobody else while it writes.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -27,7 +29,7 @@ use crate::postgres;
 use crate::session::Session;
 use crate::sqlite::connection::Place;
 use crate::table::Tables;
-use crate::tx::ahead::{Begun, Followers as _};
+use crate::tx::ahead::Begun;
 use crate::tx::{Fate, Tx};
 
 /// Operations that may wait before new ones are turned away.
@@ -142,7 +144,7 @@ impl Writer {
     }
 
     async fn run(mut self, jobs: mpsc::Receiver<Queued>) {
-        let mut line = Line::new(jobs);
+        let mut line = Line::new(jobs, self.pool.is_some());
         while line.has_some().await {
             let ended = self.commit(&mut line).await;
             self.log_change(&ended);
@@ -155,7 +157,7 @@ impl Writer {
         line.receive();
         let begun = self.take_begun();
         let is_begun = begun.operations > 0;
-        let count = if is_begun { begun.operations } else { line.len() };
+        let count = if is_begun { begun.operations } else { line.share(0) };
         // Who joined those whose changes are on their way already would need statements of his own.
         let (done, is_closed) = (begun.done, begun.done > 0);
         let mut run = Run { count, is_begun, done, is_careful: false, is_closed };
@@ -269,7 +271,7 @@ impl Run {
 
     async fn commit(&mut self, tx: &mut Tx, line: &mut Line) -> Result<Ended, StoreError> {
         if !self.is_begun {
-            match tx.begin(self.is_careful, self.count, line.needs().take(self.count)).await {
+            match tx.begin(self.is_careful, self.count, line.wanted().take(self.count)).await {
                 // It locks rows already.
                 Err(StoreError::Serialization) => return Ok(Ended::Collided),
                 begun => begun?,
@@ -278,7 +280,8 @@ impl Run {
         if !self.is_closed {
             // Who came while the others' rows were read joins, if nothing else has to be read.
             line.receive();
-            self.count += line.needs().skip(self.count).take_while(|needs| tx.has(needs)).count();
+            let joining = line.wanted().take(line.share(0)).skip(self.count);
+            self.count += joining.take_while(|needs| tx.has(needs)).count();
             tx.expect(self.count);
         }
         let mut done = self.done;
@@ -344,7 +347,7 @@ mod tests {
         batch: Vec<(Queued, oneshot::Receiver<Result<(), StoreError>>)>,
     ) -> Vec<bool> {
         let (batch, answered): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        let mut line = Line::new(mpsc::channel(1).1);
+        let mut line = Line::new(mpsc::channel(1).1, false);
         line.put_back(batch);
         let _ = writer.commit(&mut line).await;
         assert_eq!(line.len(), 0);

@@ -16,6 +16,8 @@ use crate::tx::ahead::Followers;
 
 /// Operations that share one commit at most.
 const BATCH_MAX: usize = 256;
+/// Operations that go together even if they are more than half of a crowd: a commit has its price.
+const SHARE_MIN: usize = 16;
 
 /// An operation that waits for its transaction.
 pub trait Job: Send {
@@ -82,11 +84,15 @@ impl Queued {
 pub struct Line {
     waiting: VecDeque<Queued>,
     jobs: mpsc::Receiver<Queued>,
+    /// Whether some may run while those before them are written.
+    runs_ahead: bool,
+    /// So many left it last.
+    left: usize,
 }
 
 impl Line {
-    pub fn new(jobs: mpsc::Receiver<Queued>) -> Self {
-        Self { waiting: VecDeque::with_capacity(BATCH_MAX), jobs }
+    pub fn new(jobs: mpsc::Receiver<Queued>, runs_ahead: bool) -> Self {
+        Self { waiting: VecDeque::with_capacity(BATCH_MAX), jobs, runs_ahead, left: 0 }
     }
 
     /// Waits until somebody waits; false when nobody ever will again.
@@ -114,8 +120,28 @@ impl Line {
         self.waiting.iter_mut()
     }
 
+    /// How many of those that wait go together, behind so many that are under way. Of those who all
+    /// want one row, it is half of all: while these are written, the others run ahead.
+    pub fn share(&self, under_way: usize) -> usize {
+        let half = (under_way + self.len()).div_ceil(2).max(SHARE_MIN);
+        let row = |queued: &Queued| queued.needs.target.map(|row| (row.resource.kind, row.id));
+        let first = self.waiting.front().and_then(row);
+        let is_crowd = self.runs_ahead && half < self.len() && first.is_some();
+        if is_crowd && self.waiting.iter().all(|queued| row(queued) == first) {
+            half
+        } else {
+            self.len()
+        }
+    }
+
+    /// What all that wait need.
+    pub fn wanted(&self) -> impl Iterator<Item = &Needs> {
+        self.waiting.iter().map(|queued| &queued.needs)
+    }
+
     /// The first so many leave the line.
     pub fn leave(&mut self, count: usize) -> Vec<Queued> {
+        self.left = count;
         self.waiting.drain(..count).collect()
     }
 
@@ -145,7 +171,8 @@ impl Followers for Line {
     }
 
     fn needs(&self) -> impl ExactSizeIterator<Item = &Needs> {
-        self.waiting.iter().map(|queued| &queued.needs)
+        let share = self.share(self.left);
+        self.waiting.iter().take(share).map(|queued| &queued.needs)
     }
 
     async fn run_ahead(&mut self, tx: &mut Tx) {
@@ -154,7 +181,10 @@ impl Followers for Line {
         let mut done = 0;
         loop {
             self.receive();
-            while let Some(Queued { job, needs, .. }) = self.waiting.get_mut(done) {
+            let share = self.share(self.left);
+            while done < share
+                && let Some(Queued { job, needs, .. }) = self.waiting.get_mut(done)
+            {
                 if !tx.run_ahead(needs, async |tx| job.run(tx).await).await {
                     return std::future::pending().await;
                 }
@@ -181,5 +211,43 @@ pub fn answer(batch: Vec<Queued>, committed: Result<(), StoreError>) {
     } else {
         // To wake each caller from here would take time from the next batch.
         runtime.spawn(async { answer_all() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonapi::Resource;
+
+    use super::*;
+    use crate::fetch::Target;
+
+    static ACCOUNTS: Resource = Resource { kind: "accounts", ..Resource::PLAIN };
+
+    #[tokio::test]
+    async fn half_of_a_crowd_goes_first() {
+        let share = |runs_ahead, under_way, ids: &[i64]| {
+            let mut line = Line::new(mpsc::channel(1).1, runs_ahead);
+            let queued = |id: &i64| {
+                let target = Some(Target { resource: &ACCOUNTS, id: *id });
+                let operation = async |_: &mut Tx| Ok::<(), StoreError>(());
+                Queued::new(Needs { target, answer: None }, operation, oneshot::channel().0)
+            };
+            line.put_back(ids.iter().map(queued).collect());
+            line.share(under_way)
+        };
+        assert_eq!(share(true, 0, &[1; 32]), 16);
+        assert_eq!(share(true, 0, &[1; 101]), 51);
+        // The other half is under way.
+        assert_eq!(share(true, 16, &[1; 16]), 16);
+        // Nearly all have come back while a few were under way.
+        assert_eq!(share(true, 3, &[1; 61]), 32);
+        // Too few to be two crowds.
+        assert_eq!(share(true, 0, &[1; 16]), 16);
+        assert_eq!(share(true, 0, &[1; 20]), 16);
+        assert_eq!(share(true, 0, &[1; 9]), 9);
+        // Not all want the same row, or none can run while others are written.
+        assert_eq!(share(true, 0, &[[1; 16], [2; 16]].concat()), 32);
+        assert_eq!(share(false, 0, &[1; 32]), 32);
+        assert_eq!(share(true, 0, &[]), 0);
     }
 }
