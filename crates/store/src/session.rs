@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Object;
-use futures_util::future::{BoxFuture, Either, select};
+use futures_util::future::{BoxFuture, Either, join, select};
 use futures_util::{FutureExt as _, TryStreamExt as _, pin_mut, poll};
 use jsonapi::{Kind, Value};
 use rusqlite::Connection;
@@ -355,11 +355,10 @@ impl Session {
         committed();
         let _ = answered.send(());
         let to_write = ahead.await;
-        let visited = match postgres.write_ahead(to_write).await {
-            Ok(()) => postgres.visit_all(asked, |place, row| visit(&mut begun, place, row)).await,
-            Err(error) => Err(error),
-        };
-        Ok(Some((begun, visited)))
+        // Rows are taken meanwhile: a statement that has to be prepared first is answered behind them.
+        let visited = postgres.visit_all(asked, |place, row| visit(&mut begun, place, row));
+        let (written, visited) = join(postgres.write_ahead(to_write), visited).await;
+        Ok(Some((begun, written.and(visited))))
     }
 
     /// Takes a transaction back, if there still is one.

@@ -24,7 +24,14 @@ static CONTACTS: Resource = Resource {
     attributes: &[text("email", ""), text("notes", "")],
     ..Resource::PLAIN
 };
-static API: Api = Api { prefix: "/test", resources: &[&TEMPLATES, &CONTACTS] };
+/// Read with each batch.
+static WEBHOOKS: Resource = Resource {
+    kind: "webhooks",
+    attributes: &[text("url", "")],
+    standing: true,
+    ..Resource::PLAIN
+};
+static API: Api = Api { prefix: "/test", resources: &[&TEMPLATES, &CONTACTS, &WEBHOOKS] };
 
 /// Long enough for any of this.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -282,6 +289,30 @@ async fn the_next_runs_while_the_one_before_is_written() {
     let (database, first, runs) = two("ROLLBACK").await;
     first.unwrap();
     assert_eq!(runs, 1);
+    assert_eq!(counted_up(&database), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_is_taken_before_a_new_statement_is_known() {
+    let (database, stores) = open(1, SLOW).await;
+    // More than the connection reads while nobody takes it.
+    database.execute(
+        "INSERT INTO webhooks (url, events, active, secret, created_at) \
+         SELECT repeat('x', 100000), '', true, '', now() FROM generate_series(1, 100)",
+    );
+    let (other, first) = held_up(&database, &stores[0]).await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let running = Arc::clone(&runs);
+    // No batch before had only an update.
+    let second = write(&stores[0], 1, async move |tx: &mut Tx| {
+        raise(tx, 1).await?;
+        running.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    });
+    until(|| runs.load(Ordering::Relaxed) == 1).await;
+    other.execute("ROLLBACK");
+    first.await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, second).await.unwrap().unwrap().unwrap();
     assert_eq!(counted_up(&database), 2);
 }
 
