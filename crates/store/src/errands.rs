@@ -13,7 +13,8 @@ use jsonapi::{Record, Value};
 
 use crate::error::StoreError;
 use crate::handover::{Errand, Room, account};
-use crate::session::{Dialect, Row};
+use crate::row::Row;
+use crate::session::Dialect;
 use crate::statement::Statement;
 use crate::store::Store;
 use crate::tx::Tx;

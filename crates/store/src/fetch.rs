@@ -6,7 +6,7 @@ use jsonapi::{Record, Resource, Value};
 
 use crate::error::StoreError;
 use crate::first_answers::FirstAnswer;
-use crate::session::Row;
+use crate::row::Row;
 use crate::statement::Statement;
 use crate::table::{Table, Tables, take_ids};
 use crate::work::Work;

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use jsonapi::Value;
 
 use crate::error::StoreError;
-use crate::session::{Dialect, Row};
+use crate::row::Row;
+use crate::session::Dialect;
 use crate::statement::Statement;
 use crate::table::insert_rows;
 

@@ -31,6 +31,7 @@ mod outbox;
 mod outlook;
 mod postgres;
 mod records;
+mod row;
 mod session;
 mod snapshot;
 mod sqlite;

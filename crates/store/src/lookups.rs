@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 
 use crate::error::StoreError;
 use crate::postgres::pool::Pool;
-use crate::session::{Row, Session};
+use crate::row::Row;
+use crate::session::Session;
 use crate::statement::Statement;
 use crate::table::Tables;
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jsonapi::{Record, Resource, Value};
 
 use crate::error::StoreError;
-use crate::session::Row;
+use crate::row::Row;
 use crate::statement::Statement;
 use crate::store::Store;
 use crate::tx::Tx;

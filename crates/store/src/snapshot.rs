@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use jsonapi::{Kind, Record, Resource, Value};
 
 use crate::error::StoreError;
-use crate::session::{INTEGER, Row, Session};
+use crate::row::{INTEGER, Row};
+use crate::session::Session;
 use crate::table::{Table, Tables};
 use crate::tx::Tx;
 

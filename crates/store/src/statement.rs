@@ -6,6 +6,10 @@ use jsonapi::Value;
 
 use crate::postgres::column::Param;
 
+/// Parameters of a statement that is worth keeping. Keeps long filters, each of its own shape,
+/// from filling the memory with their plans.
+pub const PARAMS_KEPT_MAX: usize = 32;
+
 /// A statement and its parameters.
 #[derive(Clone, Debug)]
 pub struct Statement {

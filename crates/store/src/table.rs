@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jsonapi::{Api, Id, Kind, Record, Resource, Target, Value};
 
 use crate::error::StoreError;
-use crate::session::Row;
+use crate::row::Row;
 use crate::statement::Statement;
 
 const BIGINT: &str = "bigint";

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use jsonapi::Value;
 
 use crate::error::StoreError;
-use crate::session::{Row, Session};
+use crate::row::Row;
+use crate::session::Session;
 use crate::statement::Statement;
 use crate::tx::Tx;
 

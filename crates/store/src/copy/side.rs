@@ -18,7 +18,8 @@ use crate::mark::MARK;
 use crate::migrations;
 use crate::postgres::column::Param;
 use crate::postgres::connect::{Asked, Server};
-use crate::session::{Dialect, Row, Session};
+use crate::row::Row;
+use crate::session::{Dialect, Session};
 use crate::sqlite::connection;
 use crate::statement::Statement;
 

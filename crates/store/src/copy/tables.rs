@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 
 use crate::error::StoreError;
 use crate::mark::MARK;
-use crate::session::{INTEGER, Row};
+use crate::row::{INTEGER, Row};
 use crate::table::Tables;
 
 /// A table as a copy sees it.

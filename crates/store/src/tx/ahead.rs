@@ -13,7 +13,9 @@ use super::{Fate, Standing, Tx};
 use crate::error::StoreError;
 use crate::fetch::{Fetch, Needs, Target};
 use crate::ids::Ids;
-use crate::session::{Dialect, Next, Row, Session};
+use crate::postgres::session::Next;
+use crate::row::Row;
+use crate::session::{Dialect, Session};
 use crate::statement::Statement;
 use crate::work::{Known, Work};
 
