@@ -2,11 +2,13 @@
 //! and where to.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use store::{StoreError, Tx};
+use tokio::task::JoinSet;
 use tollkeeper::accounts::ACCOUNTS;
 use tollkeeper::app::Delivering;
 use tollkeeper::courier::Courier;
@@ -465,10 +467,15 @@ async fn a_courier_that_stops_leaves_its_errands_to_the_next() {
     // More accounts than there are slots.
     let mut accounts = Vec::new();
     for number in 0..20 {
-        let account = app.account(&contractor, json!({"name": format!("a{number}")})).await;
-        app.pay(&account, 1).await;
-        accounts.push(account);
+        accounts.push(app.account(&contractor, json!({"name": format!("a{number}")})).await);
     }
+    // All at once: the last payment must be there before the first posts have ended.
+    let app = Arc::new(app);
+    let payments = accounts.clone().into_iter().map(|account| {
+        let app = Arc::clone(&app);
+        async move { app.pay(&account, 1).await }
+    });
+    payments.collect::<JoinSet<_>>().join_all().await;
     let first = receiver.got();
     courier.stop().await;
     // What comes while nobody delivers waits, too.
