@@ -24,7 +24,12 @@ const OWNED: SignedDuration = SignedDuration::from_secs(30);
 
 const ADD: &str = "INSERT INTO errands (webhook_id, account_id, event_id, until) \
     VALUES ($1, $2, $3, $4)";
+const ADD_ALL: &str = "INSERT INTO errands (webhook_id, account_id, event_id, until) \
+    SELECT unnest($1::bigint[]), unnest($2::bigint[]), unnest($3::bigint[]), \
+    unnest($4::timestamptz[])";
 const END: &str = "DELETE FROM errands WHERE webhook_id = $1 AND account_id = $2 AND event_id = $3";
+const END_ALL: &str = "DELETE FROM errands WHERE (webhook_id, account_id, event_id) IN \
+    (SELECT unnest($1::bigint[]), unnest($2::bigint[]), unnest($3::bigint[]))";
 const LEAVE: &str = "UPDATE errands SET until = $1 \
     WHERE webhook_id = $2 AND account_id = $3 AND event_id = $4";
 const LEAVE_ALL: &str = "UPDATE errands SET until = $1 WHERE until > $1";
@@ -58,6 +63,44 @@ pub enum Turn {
     Never,
 }
 
+/// An errand whose turn is asked for.
+#[derive(Clone, Debug)]
+pub struct AskedErrand {
+    /// Which one.
+    pub errand: Arc<Errand>,
+    /// The line that it belongs to.
+    pub line: String,
+    /// No errand of its account to its webhook is of an older event: what has ended leaves its trace
+    /// in the database until that is swept, and what holds a broom back, such as a backup, must not
+    /// hold the errands back.
+    pub oldest: i64,
+}
+
+impl AskedErrand {
+    /// Asks for the first errand of the account, then for the line: one that has become a delivery
+    /// meanwhile is seen in it.
+    fn queries(&self) -> [Statement; 2] {
+        let Self { errand, line, oldest } = self;
+        let oldest = errand.event.key().min(*oldest);
+        let of_account = [errand.webhook(), errand.account(), oldest, 1].map(Value::Int);
+        [
+            Statement::new(OF_ACCOUNT, of_account.into()),
+            Statement::new(HAS_LINE, vec![Value::text(line)]),
+        ]
+    }
+
+    /// What the answers make of it: event and end of the first errand, and whether there is a line.
+    fn turn(&self, first: Option<(i64, Timestamp)>, has_line: bool, now: Timestamp) -> Turn {
+        let event = self.errand.event.key();
+        match first {
+            Some((first, until)) if first < event && until > now => Turn::NotYet,
+            Some((first, _)) if first < event || (first == event && has_line) => Turn::InLine,
+            Some((first, _)) if first == event => Turn::Now,
+            _ => Turn::Never,
+        }
+    }
+}
+
 impl Tx {
     /// Makes an errand of an event that this transaction inserts, which this process is to run
     /// after the commit; whether it could: not if nobody runs errands here.
@@ -77,7 +120,7 @@ impl Tx {
             Room::Free(place) => (Some(place), now + OWNED),
         };
         let key = key(webhook, event);
-        self.leave(Statement::new(ADD, [key, vec![Value::Time(until)]].concat())).await?;
+        self.leave_row(ADD, ADD_ALL, [key, vec![Value::Time(until)]].concat()).await?;
         if let Some(place) = place {
             self.hand_over(Errand { event: Arc::clone(event), until, place });
         }
@@ -89,7 +132,7 @@ impl Tx {
     /// # Errors
     /// When the statement fails.
     pub async fn end_errand(&mut self, errand: &Errand) -> Result<(), StoreError> {
-        self.leave(Statement::new(END, key(errand.webhook(), &errand.event))).await
+        self.leave_row(END, END_ALL, key(errand.webhook(), &errand.event)).await
     }
 
     /// Leaves an errand to whoever looks next.
@@ -198,44 +241,31 @@ impl Store {
         self.handover.untaken_errands()
     }
 
-    /// Whether an errand may be run that has this line. None of its account to its webhook is older
-    /// than `oldest`: what has ended leaves its trace in the database until that is swept, and what
-    /// holds a broom back, such as a backup, must not hold the errands back.
+    /// Whether each of these errands may be run.
     ///
     /// # Errors
     /// When a statement fails.
-    pub async fn errand_turn(
+    pub async fn errand_turns(
         &self,
-        errand: &Errand,
-        line: &str,
-        oldest: i64,
+        asked: &[AskedErrand],
         now: Timestamp,
-    ) -> Result<Turn, StoreError> {
-        let event = errand.event.key();
-        let of_account = [errand.webhook(), errand.account(), oldest.min(event), 1].map(Value::Int);
-        // The line after the errands: one that has become a delivery meanwhile is seen in it.
-        let queries = vec![
-            Statement::new(OF_ACCOUNT, of_account.into()),
-            Statement::new(HAS_LINE, vec![Value::text(line)]),
-        ];
-        let (mut first, mut has_line) = (None, false);
+    ) -> Result<Vec<Turn>, StoreError> {
+        let queries: Vec<Statement> = asked.iter().flat_map(AskedErrand::queries).collect();
+        let mut seen = vec![(None, false); asked.len()];
         self.reading(async |session| {
             let visit = |query: usize, row: Row<'_>| {
-                match query {
-                    0 => first = Some((row.int(0)?, row.time(1)?)),
-                    _ => has_line = true,
+                let (first, has_line) = &mut seen[query / 2];
+                match query % 2 {
+                    0 => *first = Some((row.int(0)?, row.time(1)?)),
+                    _ => *has_line = true,
                 }
                 Ok(())
             };
             session.read_all(&queries, visit).await
         })
         .await?;
-        Ok(match first {
-            Some((first, until)) if first < event && until > now => Turn::NotYet,
-            Some((first, _)) if first < event || (first == event && has_line) => Turn::InLine,
-            Some((first, _)) if first == event => Turn::Now,
-            _ => Turn::Never,
-        })
+        let turn = |(asked, (first, has_line)): (&AskedErrand, _)| asked.turn(first, has_line, now);
+        Ok(asked.iter().zip(seen).map(turn).collect())
     }
 
     /// Whether there are errands that their writers have not run in time.

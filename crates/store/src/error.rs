@@ -43,7 +43,8 @@ pub enum StoreError {
 
 impl StoreError {
     /// The same failure, told to another that shared the transaction or the query.
-    pub(crate) fn repeated(&self) -> Self {
+    #[must_use]
+    pub fn repeated(&self) -> Self {
         match self {
             Self::Busy => Self::Busy,
             Self::Closed => Self::Closed,

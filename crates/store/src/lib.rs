@@ -49,7 +49,7 @@ pub use among::{Among, Meant};
 pub use console_sessions::ConsoleSession;
 pub use copy::{Compared, Copy, CopyError};
 pub use database::Database;
-pub use errands::Turn;
+pub use errands::{AskedErrand, Turn};
 pub use error::{OpenError, StoreError};
 pub use fetch::{Needs, Target};
 pub use first_answers::FirstAnswer;

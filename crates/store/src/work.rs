@@ -68,6 +68,7 @@ enum Undo {
     Insert(&'static str, i64),
     Inserted(&'static str, i64),
     Statement,
+    Row(&'static str),
     Answer,
     Errand,
     Total(&'static str, i64),
@@ -89,6 +90,8 @@ pub struct Work {
     /// By type.
     inserts: Vec<(&'static str, Vec<Record>)>,
     statements: Vec<Statement>,
+    /// Rows of PostgreSQL's statements that take many, none of which sees what else is written.
+    rows: Vec<(&'static str, Vec<Vec<Value>>)>,
     /// Ids that sequences must not give out any more, by type. (Never undone: they may skip some.)
     passed: BTreeMap<&'static str, i64>,
     answers: Vec<Kept>,
@@ -135,6 +138,11 @@ impl Work {
                 Undo::Inserted(kind, id) => freed(kind, id),
                 Undo::Statement => {
                     self.statements.pop();
+                }
+                Undo::Row(sql) => {
+                    if let Some((_, rows)) = self.rows.iter_mut().find(|(s, _)| *s == sql) {
+                        rows.pop();
+                    }
                 }
                 Undo::Answer => {
                     self.answers.pop();
@@ -199,6 +207,15 @@ impl Work {
     pub fn statement(&mut self, statement: Statement) {
         self.undo.push(Undo::Statement);
         self.statements.push(statement);
+    }
+
+    /// Adds a row to those of a statement.
+    pub fn row(&mut self, sql: &'static str, row: Vec<Value>) {
+        self.undo.push(Undo::Row(sql));
+        match self.rows.iter_mut().find(|(s, _)| *s == sql) {
+            Some((_, rows)) => rows.push(row),
+            None => self.rows.push((sql, vec![row])),
+        }
     }
 
     pub fn hand_over(&mut self, errand: Errand) {
@@ -303,6 +320,7 @@ impl Work {
     /// Whether there is anything to write.
     pub fn is_empty(&self) -> bool {
         self.statements.is_empty()
+            && self.rows.iter().all(|(_, rows)| rows.is_empty())
             && self.answers.is_empty()
             && self.inserts.iter().all(|(_, records)| records.is_empty())
             && !self.held.values().any(Held::waits)
@@ -332,6 +350,10 @@ impl Work {
                 writing.change(tables.named(kind), &before, held.stored.as_ref());
             }
         }
+        for (sql, rows) in self.rows.drain(..) {
+            let Some(width) = rows.first().map(Vec::len) else { continue };
+            writing.beside(Statement::of_rows(sql, width, rows.into_iter().flatten()));
+        }
         if let Some(totals) = totals {
             writing.beside(totals);
         }
@@ -352,7 +374,7 @@ impl Work {
         for step in &mut self.undo {
             match step {
                 Undo::Insert(kind, id) => *step = Undo::Inserted(kind, *id),
-                Undo::Statement | Undo::Answer => *step = Undo::Nothing,
+                Undo::Statement | Undo::Row(_) | Undo::Answer => *step = Undo::Nothing,
                 Undo::Held(..)
                 | Undo::Inserted(..)
                 | Undo::Errand

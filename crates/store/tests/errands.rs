@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jsonapi::{Api, Id, Record};
-use store::{Errand, Store, StoreError, Turn};
+use store::{AskedErrand, Errand, Store, StoreError, Turn};
 use testbed::{Kind, TestDatabase};
 
 const API: Api = Api { prefix: "", resources: &[] };
@@ -58,7 +58,8 @@ async fn leave(store: &Store, errand: Errand) {
     left.unwrap();
 }
 
-async fn end(store: &Store, errand: Errand) {
+async fn end(store: &Store, errand: impl Into<Arc<Errand>>) {
+    let errand = errand.into();
     let ended: Result<(), StoreError> =
         store.write(async move |tx| tx.end_errand(&errand).await).await;
     ended.unwrap();
@@ -131,6 +132,29 @@ async fn errands_that_have_no_room_are_overdue_at_once_and_those_that_ended_make
 }
 
 #[tokio::test]
+async fn errands_end_together_but_not_those_of_an_operation_that_failed() {
+    let (_database, store) = open().await;
+    store.run_errands(true);
+    add(&store, [(1, 7), (2, 7), (3, 8)]).await;
+    let errands = handed_over(&store).await;
+    let ended: Result<(), StoreError> = store
+        .write(async move |tx| {
+            tx.end_errand(&errands[0]).await?;
+            let part: Result<(), StoreError> = tx
+                .attempt(async |tx| {
+                    tx.end_errand(&errands[1]).await?;
+                    Err(StoreError::Busy)
+                })
+                .await;
+            assert!(part.is_err());
+            tx.end_errand(&errands[2]).await
+        })
+        .await;
+    ended.unwrap();
+    assert_eq!(overdue(&store, 1_000, 10).await, [2]);
+}
+
+#[tokio::test]
 async fn an_errand_that_is_late_waits_for_an_older_one_of_its_account_that_is_not() {
     let (_database, store) = open().await;
     store.run_errands(true);
@@ -150,11 +174,23 @@ async fn an_errand_has_its_turn_behind_the_older_ones_and_what_waits_in_its_line
     let (database, store) = open().await;
     store.run_errands(true);
     add(&store, [(1, 7), (2, 7), (3, 8)]).await;
-    let mut errands = handed_over(&store).await;
-    let turn = async |errand: &Errand| store.errand_turn(errand, "a line", 0, at(0)).await.unwrap();
+    let mut errands: Vec<_> = handed_over(&store).await.into_iter().map(Arc::new).collect();
+    let asked = |errand: &Arc<Errand>, oldest| AskedErrand {
+        errand: Arc::clone(errand),
+        line: "a line".to_owned(),
+        oldest,
+    };
+    let turn_at = async |errand: &Arc<Errand>, oldest, now| {
+        store.errand_turns(&[asked(errand, oldest)], now).await.unwrap()[0]
+    };
+    let turn = async |errand: &Arc<Errand>| turn_at(errand, 0, at(0)).await;
     assert_eq!(turn(&errands[0]).await, Turn::Now);
     assert_eq!(turn(&errands[1]).await, Turn::NotYet);
     assert_eq!(turn(&errands[2]).await, Turn::Now);
+    // Those who ask together get their own answers.
+    let asked = errands.iter().map(|errand| asked(errand, 0)).collect::<Vec<_>>();
+    let turns = store.errand_turns(&asked, at(0)).await.unwrap();
+    assert_eq!(turns, [Turn::Now, Turn::NotYet, Turn::Now]);
     let now = database.literal(&jsonapi::Value::Time(at(0)));
     database.execute(&format!(
         "INSERT INTO delivery_lines (name, target, due_at, failures, joined) \
@@ -164,12 +200,10 @@ async fn an_errand_has_its_turn_behind_the_older_ones_and_what_waits_in_its_line
     assert_eq!(turn(&errands[1]).await, Turn::NotYet);
     database.execute("DELETE FROM delivery_lines");
     // What is late and stands before it is going to be in the line.
-    let late = store.errand_turn(&errands[1], "a line", 0, at(30)).await.unwrap();
-    assert_eq!(late, Turn::InLine);
+    assert_eq!(turn_at(&errands[1], 0, at(30)).await, Turn::InLine);
     // Nothing older is looked for than there can be.
-    let first = store.errand_turn(&errands[1], "a line", 2, at(0)).await.unwrap();
-    assert_eq!(first, Turn::Now);
-    assert_eq!(store.errand_turn(&errands[0], "a line", 2, at(0)).await.unwrap(), Turn::Now);
+    assert_eq!(turn_at(&errands[1], 2, at(0)).await, Turn::Now);
+    assert_eq!(turn_at(&errands[0], 2, at(0)).await, Turn::Now);
     end(&store, errands.remove(0)).await;
     assert_eq!(turn(&errands[0]).await, Turn::Now);
     let dropped: Result<(), StoreError> = store.write(async |tx| tx.drop_errands(1).await).await;

@@ -9,14 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use jsonapi::Record;
 use store::{Errand, StoreError, Turn, Tx};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::turns::Turns;
 use super::{chance, told_to_stop};
 use crate::app::App;
-use crate::outbox::{deliver_to_webhook, webhook_line};
+use crate::outbox::deliver_to_webhook;
 use crate::webhooks;
 
 /// Accounts whose errands to one webhook are run at once.
@@ -63,6 +65,7 @@ struct Queue {
 
 struct Round {
     app: Arc<App>,
+    turns: Arc<Turns>,
     stopped: watch::Receiver<bool>,
     /// By webhook.
     queues: HashMap<i64, Queue>,
@@ -81,6 +84,7 @@ pub async fn run(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
     begin(&app).await;
     let mut round = Round {
         app: Arc::clone(&app),
+        turns: Arc::default(),
         stopped: stopped.clone(),
         queues: HashMap::new(),
         running: JoinSet::new(),
@@ -156,10 +160,12 @@ impl Round {
             let errands = queue.errands.get_mut(&account).map(std::mem::take).unwrap_or_default();
             queue.taken += 1;
             let (app, stopped) = (Arc::clone(&self.app), self.stopped.clone());
-            let place = (webhook, account);
+            let (turns, place) = (Arc::clone(&self.turns), (webhook, account));
             let oldest = self.reached.get(&place).copied().unwrap_or_default();
             let ran = Ran { left: errands, oldest, result: Ok(()) };
-            let task = self.running.spawn(async move { run_all(&app, place, ran, &stopped).await });
+            let task = self
+                .running
+                .spawn(async move { run_all(&app, &turns, place, ran, &stopped).await });
             self.served.insert(task.id(), place);
         }
         if queue.errands.is_empty() {
@@ -237,11 +243,17 @@ impl Round {
 
 /// Runs errands of one account in their order, up to the first that has to wait, or until it is
 /// told to stop.
-async fn run_all(app: &App, place: Place, mut ran: Ran, stopped: &watch::Receiver<bool>) -> Ran {
+async fn run_all(
+    app: &App,
+    turns: &Turns,
+    place: Place,
+    mut ran: Ran,
+    stopped: &watch::Receiver<bool>,
+) -> Ran {
     while !*stopped.borrow()
         && let Some(errand) = ran.left.front().map(Arc::clone)
     {
-        match run_one(app, place, &errand, &mut ran).await {
+        match run_one(app, turns, place, &errand, &mut ran).await {
             Ok(true) => {}
             Ok(false) => break,
             Err(error) => {
@@ -257,6 +269,7 @@ async fn run_all(app: &App, place: Place, mut ran: Ran, stopped: &watch::Receive
 /// what has failed comes again.
 async fn run_one(
     app: &App,
+    turns: &Turns,
     place: Place,
     errand: &Arc<Errand>,
     ran: &mut Ran,
@@ -267,9 +280,9 @@ async fn run_one(
         ran.left.pop_front();
         return Ok(true);
     }
-    let line = webhook_line(errand.webhook(), errand.event.links[0]);
-    match app.store.errand_turn(errand, &line, ran.oldest, now).await? {
-        Turn::Now => post(app, errand).await?,
+    let (turn, webhook) = turns.ask(app, errand, ran.oldest).await?;
+    match turn {
+        Turn::Now => post(app, errand, webhook.as_deref()).await?,
         Turn::InLine => return queue_all(app, place, ran).await,
         Turn::NotYet => return Ok(false),
         Turn::Never => {}
@@ -302,8 +315,8 @@ async fn queue_all(app: &App, place: Place, ran: &mut Ran) -> Result<bool, Store
 
 /// Posts the event, and writes down what became of that: as soon as it can, so that it need not be
 /// posted again.
-async fn post(app: &App, errand: &Arc<Errand>) -> Result<(), StoreError> {
-    let tried = Arc::new(webhooks::run(app, errand).await?);
+async fn post(app: &App, errand: &Arc<Errand>, webhook: Option<&Record>) -> Result<(), StoreError> {
+    let tried = Arc::new(webhooks::run(app, errand, webhook).await);
     let (moment, chance) = (app.moment(), chance());
     loop {
         let (errand, settled) = (Arc::clone(errand), Arc::clone(&tried));

@@ -5,6 +5,7 @@
 
 mod errands;
 mod lines;
+mod turns;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;

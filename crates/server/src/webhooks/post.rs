@@ -44,7 +44,12 @@ pub async fn serve(app: &Arc<App>, due: Vec<Due>) -> Result<(Served, Option<Trie
         if began.elapsed() >= TURN {
             return Ok((Served::Some, None));
         }
-        let tried = attempt(app, due).await?;
+        let webhook = match due.delivery.links[1] {
+            // With its secrets, which no client is shown.
+            Some(webhook) => app.store.find(&WEBHOOKS, webhook).await?,
+            None => None,
+        };
+        let tried = attempt(app, due, webhook.as_ref()).await;
         let now = app.now();
         let failed = matches!(tried.attempt.outcome, Outcome::Failed(_));
         let waits = failed && !tried.attempt.deliveries.iter().all(|one| is_last(one, now));
@@ -57,13 +62,10 @@ pub async fn serve(app: &Arc<App>, due: Vec<Due>) -> Result<(Served, Option<Trie
     Ok((Served::All, last))
 }
 
-/// Tries to post an errand's event for the first time.
-///
-/// # Errors
-/// When the webhook cannot be read.
-pub async fn run(app: &App, errand: &Errand) -> Result<Tried, StoreError> {
-    attempt(app, Due { delivery: delivery_of(errand), event: Some(Record::clone(&errand.event)) })
-        .await
+/// Tries to post an errand's event for the first time, to its webhook, unless that is gone.
+pub async fn run(app: &App, errand: &Errand, webhook: Option<&Record>) -> Tried {
+    let event = Some(Record::clone(&errand.event));
+    attempt(app, Due { delivery: delivery_of(errand), event }, webhook).await
 }
 
 /// An attempt that was made.
@@ -143,14 +145,9 @@ struct Message {
     body: String,
 }
 
-async fn attempt(app: &App, due: Due) -> Result<Tried, StoreError> {
+async fn attempt(app: &App, due: Due, webhook: Option<&Record>) -> Tried {
     let Due { delivery, event } = due;
-    let webhook = delivery.links[1];
-    let found = match webhook {
-        // With its secrets, which no client is shown.
-        Some(webhook) => app.store.find(&WEBHOOKS, webhook).await?,
-        None => None,
-    };
+    let id = delivery.links[1];
     let mut attempt = Attempt {
         deliveries: vec![delivery],
         outcome: Outcome::Delivered,
@@ -159,11 +156,11 @@ async fn attempt(app: &App, due: Due) -> Result<Tried, StoreError> {
         response: None,
         took: Duration::ZERO,
     };
-    let message = match message(app, found.as_ref(), event.as_ref()) {
+    let message = match message(app, webhook, event.as_ref()) {
         Ok(message) => message,
         Err(outcome) => {
             attempt.outcome = outcome;
-            return Ok(Tried { attempt, gone: None });
+            return Tried { attempt, gone: None };
         }
     };
     attempt.request = Some(message.shown());
@@ -174,14 +171,14 @@ async fn attempt(app: &App, due: Due) -> Result<Tried, StoreError> {
     let mut gone = None;
     attempt.outcome = match answer {
         Ok(answer) => {
-            gone = webhook.filter(|_| answer.status == GONE).map(|webhook| (webhook, url));
+            gone = id.filter(|_| answer.status == GONE).map(|webhook| (webhook, url));
             attempt.status = Some(i64::from(answer.status));
             attempt.response = Some(answer.beginning);
             judge(answer.status)
         }
         Err(why) => Outcome::Failed(why),
     };
-    Ok(Tried { attempt, gone })
+    Tried { attempt, gone }
 }
 
 /// What a status means for a delivery.

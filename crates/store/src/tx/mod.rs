@@ -217,6 +217,22 @@ impl Tx {
         self.write_through(mark).await
     }
 
+    /// Leaves a row to a statement of SQLite's for `one`, or of PostgreSQL's for `many`, to whom all
+    /// rows go together. Neither sees what else is written.
+    pub(crate) async fn leave_row(
+        &mut self,
+        one: &'static str,
+        many: &'static str,
+        row: Vec<Value>,
+    ) -> Result<(), StoreError> {
+        let mark = self.work.mark();
+        match self.session.dialect() {
+            Dialect::Sqlite => self.work.statement(Statement::new(one, row)),
+            Dialect::Postgres => self.work.row(many, row),
+        }
+        self.write_through(mark).await
+    }
+
     fn last_statements(&mut self) -> Result<Vec<Statement>, StoreError> {
         self.check_begun()?;
         Ok(self.work.take(self.session.dialect(), &self.tables, Some(self.slot)))
