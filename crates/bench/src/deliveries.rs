@@ -21,12 +21,12 @@ use crate::server::ServerProcess;
 
 /// Events that are made a second.
 const EVENTS_PER_SEC: u32 = 1_000;
-/// Times that payments are measured without and with events. An even number: every other round goes
-/// backwards, because payments get slower as the database grows. Many and short, because the machine
-/// is not as fast at all times.
-const ROUNDS: usize = 40;
 /// How long payments are measured each time, at most.
 const TURN_MAX: Duration = Duration::from_secs(1);
+/// Two rounds are made for each of these parts of a turn, of which one goes backwards, because payments
+/// get slower as the database grows. That makes 40 of the longest turns: many and short, because the
+/// machine is not as fast at all times.
+const PAIR_PER: Duration = Duration::from_millis(50);
 /// How long what was made last may take to arrive.
 const ARRIVAL_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -49,9 +49,9 @@ pub async fn measure(
     drop(node);
     eprintln!("payments without events, with {EVENTS_PER_SEC} a second, and with deliveries …");
     let turn_time = time.min(TURN_MAX);
-    let mut rounds = Vec::with_capacity(ROUNDS);
+    let mut rounds = Vec::new();
     let (mut delivered, mut secs) = (0, 0.0);
-    for round in 0..ROUNDS {
+    for round in 0..2 * turn_time.as_millis().div_ceil(PAIR_PER.as_millis()) {
         let mut turns = [(0, 0, false), (1, EVENTS_PER_SEC, false), (2, EVENTS_PER_SEC, true)];
         if round % 2 == 1 {
             turns.reverse();

@@ -12,10 +12,11 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use store::{Store, StoreError};
+use store::{Needs, Store, StoreError, Target, Tx};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
 use tollkeeper::accounts::ACCOUNTS;
 use tollkeeper::api::API;
 use tollkeeper::app::{App, Delivering, Options};
@@ -98,28 +99,34 @@ pub async fn serve(url: &str, events: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes so many events a second, of accounts in turn.
-async fn make_events(app: Arc<App>, per_sec: u32) -> Result<(), StoreError> {
+/// Makes so many events a second, of accounts in turn, each by an operation on its account.
+async fn make_events(app: Arc<App>, per_sec: u32) -> anyhow::Result<()> {
     const A_SECOND: u32 = 100;
+    let at_once = usize::try_from(per_sec / A_SECOND)?;
     let mut interval = tokio::time::interval(Duration::from_secs(1) / A_SECOND);
-    let mut account = 0;
+    let mut ids = (1..=i64::try_from(PAID_ACCOUNTS)?).cycle();
+    let mut told = JoinSet::new();
     loop {
         interval.tick().await;
-        let (now, first) = (app.now(), account);
-        account += i64::from(per_sec / A_SECOND);
-        let last = account;
-        app.store
-            .write::<_, StoreError, _>(async move |tx| {
-                for number in first..last {
-                    let paid = i64::try_from(PAID_ACCOUNTS).unwrap_or(1);
-                    let account = tx.read(&ACCOUNTS, number % paid + 1).await?;
-                    let (account, details) = (account.as_ref(), serde_json::Map::new());
-                    tell(tx, News { kind: &ALERT_RAISED, account, details, now }).await?;
-                }
-                Ok(())
-            })
-            .await?;
+        for id in ids.by_ref().take(at_once) {
+            let app = Arc::clone(&app);
+            told.spawn(async move { make_event(&app, id).await });
+        }
+        // However long they take, the next are not late.
+        while let Some(ended) = told.try_join_next() {
+            ended??;
+        }
     }
+}
+
+async fn make_event(app: &App, id: i64) -> Result<(), StoreError> {
+    let (now, target) = (app.now(), Some(Target { resource: &ACCOUNTS, id }));
+    let operation = async move |tx: &mut Tx| {
+        let account = tx.read(&ACCOUNTS, id).await?;
+        let (account, details) = (account.as_ref(), serde_json::Map::new());
+        tell(tx, News { kind: &ALERT_RAISED, account, details, now }).await.map(drop)
+    };
+    app.store.write_with(Needs { target, answer: None }, operation).await
 }
 
 /// A: about 1 KB that never changes, from the same libraries without anything of ours.
