@@ -36,7 +36,7 @@ async fn faults(browser: &Browser, at: &str) -> Vec<String> {
     faults.into_iter().map(|fault| format!("{at}: {fault}")).collect()
 }
 
-/// What is wrong with any page.
+/// What is wrong with any page, in the light, in the dark, and on a phone.
 async fn faults_of_all(browser: &Browser, app: &TestApp) -> Vec<String> {
     let mut all = Vec::new();
     for url in pages(app).await {
@@ -45,38 +45,24 @@ async fn faults_of_all(browser: &Browser, app: &TestApp) -> Vec<String> {
             browser.wait_for("#chart canvas").await;
         }
         all.extend(faults(browser, &url).await);
+        browser.dark().await;
+        let dim = browser.axe_of_colours().await;
+        all.extend(dim.into_iter().map(|fault| format!("{url} in the dark: {fault}")));
+        browser.narrow().await;
+        if browser.eval(FITS).await != true {
+            all.push(format!("{url} on a phone: {}", browser.eval(WIDEST).await));
+        }
+        browser.wide().await;
+        browser.light().await;
     }
     all
 }
 
 #[tokio::test]
-async fn every_page_is_for_everybody_in_light() {
+async fn every_page_is_for_everybody_in_light_and_dark_and_on_a_phone() {
     let app = definitions::walk().await;
     let browser = Browser::at(&app, "/sessions").await;
     assert_eq!(faults_of_all(&browser, &app).await, [""; 0]);
-}
-
-#[tokio::test]
-async fn every_page_is_for_everybody_in_dark() {
-    let app = definitions::walk().await;
-    let browser = Browser::at(&app, "/sessions").await;
-    browser.dark().await;
-    assert_eq!(faults_of_all(&browser, &app).await, [""; 0]);
-}
-
-#[tokio::test]
-async fn every_page_fits_on_a_phone() {
-    let app = definitions::walk().await;
-    let browser = Browser::at(&app, "/sessions").await;
-    browser.narrow().await;
-    let mut wide = Vec::new();
-    for url in pages(&app).await {
-        browser.open(&url).await;
-        if browser.eval(FITS).await != true {
-            wide.push(format!("{url}: {}", browser.eval(WIDEST).await));
-        }
-    }
-    assert_eq!(wide, [""; 0]);
 }
 
 /// What pages look like while somebody is at work on them.

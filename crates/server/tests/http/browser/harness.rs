@@ -30,6 +30,14 @@ const INLINE: &str = r#"<!doctype html><html lang="en"><head><title>Inline</titl
 const UNLABELLED: &str = r#"<!doctype html><html lang="en"><head><title>Unlabelled</title></head>
 <body><main><h1>Unlabelled</h1><input id="nameless"></main></body></html>"#;
 
+const DIM: &str = r#"<!doctype html><html lang="en"><head><title>Dim</title>
+<link rel="stylesheet" href="/dim.css"></head>
+<body><main><h1>Dim</h1><p>Seen by day</p></main></body></html>"#;
+
+/// Nobody can read it at night.
+const DIM_CSS: &str = "p { color: black; background: white }
+@media (prefers-color-scheme: dark) { p { color: silver } }";
+
 const FORM: &str = r#"<!doctype html><html lang="en"><head><title>Form</title></head>
 <body><main><h1>Form</h1><form action="/told">
 <label>Name <input name="name" value="old"></label>
@@ -64,6 +72,8 @@ async fn site() -> SocketAddr {
         .route("/clean", page(CLEAN))
         .route("/inline", page(INLINE))
         .route("/unlabelled", page(UNLABELLED))
+        .route("/dim", page(DIM))
+        .route("/dim.css", file("text/css", DIM_CSS))
         .route("/form", page(FORM))
         .route("/told", page(CLEAN))
         .route("/htmx", page(HTMX))
@@ -119,6 +129,19 @@ async fn a_field_without_a_label_is_found() {
     let found = browser.axe().await;
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("critical label at #nameless: "), "{found:?}");
+}
+
+#[tokio::test]
+async fn colours_are_looked_at_as_they_are_now() {
+    let browser = Browser::start(site().await).await;
+    browser.open("/dim").await;
+    assert_eq!(browser.axe().await, [""; 0]);
+    browser.dark().await;
+    let found = browser.axe_of_colours().await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("serious color-contrast at p: "), "{found:?}");
+    browser.light().await;
+    assert_eq!(browser.axe_of_colours().await, [""; 0]);
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ static PLACES: Semaphore = Semaphore::const_new(2);
 /// Finds what keeps people from using a page.
 const AXE: &str = include_str!("vendor/axe.min.js");
 
-/// Runs it; the answer is for `Browser::axe`.
+/// Runs it with these rules, or with all; the answer is for `Browser::judged_by`.
 const AXE_RUN: &str = "
     const done = arguments[arguments.length - 1];
     const grave = rule => ['serious', 'critical'].includes(rule.impact);
@@ -47,7 +47,8 @@ const AXE_RUN: &str = "
         const summary = node.failureSummary.replace(/\\s+/g, ' ');
         return `${rule.impact} ${rule.id} at ${node.target.join(' ')}: ${summary}`;
     });
-    axe.run(document).then(
+    const only = arguments[0] ? {runOnly: arguments[0]} : {};
+    axe.run(document, {resultTypes: ['violations'], ...only}).then(
         found => done({
             passes: found.passes.length,
             lines: found.violations.filter(grave).flatMap(lines),
@@ -221,7 +222,16 @@ impl Browser {
     pub async fn axe(&self) -> Vec<String> {
         let loaded = self.client.execute(AXE, vec![]).await;
         self.must("load axe", loaded).await;
-        let found = self.client.execute_async(AXE_RUN, vec![]).await;
+        self.judged_by(Value::Null).await
+    }
+
+    /// The same of its colours alone, on a page that `axe` has looked at.
+    pub async fn axe_of_colours(&self) -> Vec<String> {
+        self.judged_by(json!(["color-contrast"])).await
+    }
+
+    async fn judged_by(&self, rules: Value) -> Vec<String> {
+        let found = self.client.execute_async(AXE_RUN, vec![rules]).await;
         let found = self.must("run axe", found).await;
         let lines = found["lines"].as_array().unwrap().iter();
         let lines: Vec<String> = lines.map(|line| line.as_str().unwrap().to_owned()).collect();
@@ -242,8 +252,17 @@ impl Browser {
 
     /// Pages are asked for dark colours from now on.
     pub async fn dark(&self) {
+        self.colours("dark").await;
+    }
+
+    /// Pages are asked for light colours from now on.
+    pub async fn light(&self) {
+        self.colours("light").await;
+    }
+
+    async fn colours(&self, scheme: &str) {
         let features = json!([
-            {"name": "prefers-color-scheme", "value": "dark"},
+            {"name": "prefers-color-scheme", "value": scheme},
             {"name": "prefers-reduced-motion", "value": "reduce"},
         ]);
         self.devtools("Emulation.setEmulatedMedia", json!({"features": features})).await;
