@@ -49,9 +49,11 @@ async fn faults_of_all(browser: &Browser, app: &TestApp) -> Vec<String> {
         let dim = browser.axe_of_colours().await;
         all.extend(dim.into_iter().map(|fault| format!("{url} in the dark: {fault}")));
         browser.narrow().await;
+        browser.open(&url).await;
         if browser.eval(FITS).await != true {
             all.push(format!("{url} on a phone: {}", browser.eval(WIDEST).await));
         }
+        all.extend(browser.console_complaints().await);
         browser.wide().await;
         browser.light().await;
     }
